@@ -1,0 +1,4 @@
+//! Progressive delivery as a library.
+
+pub mod ports;
+pub mod value;

@@ -1,0 +1,88 @@
+//! What a rollout asks before it goes on.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::{Call, PortError};
+use crate::value::{GateName, Weight, millis};
+
+/// Decides whether a rollout may go on.
+#[async_trait]
+#[cfg_attr(feature = "test-util", mockall::automock)]
+pub trait Gate: fmt::Debug + Send + Sync + 'static {
+    /// Decides now; asked again after `retry_after` for as long as it says [`Decision::Wait`].
+    ///
+    /// To be correct: asking twice is harmless, and it answers rather than waits.
+    ///
+    /// # Errors
+    /// Whatever keeps it from deciding; it is asked again.
+    async fn decide(&self, call: &Call, context: &GateContext) -> Result<Decision, PortError>;
+}
+
+/// Tells a gate what it is asked about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct GateContext {
+    /// The gate's name in the policy.
+    pub gate: GateName,
+    /// The stage that would be left.
+    pub stage: String,
+    /// The canary's weight now.
+    pub weight: Weight,
+}
+
+impl GateContext {
+    /// Puts the context together.
+    #[must_use]
+    pub fn new(gate: GateName, stage: impl Into<String>, weight: Weight) -> Self {
+        Self {
+            gate,
+            stage: stage.into(),
+            weight,
+        }
+    }
+}
+
+/// Answers for a gate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "who steps the machine by hand wants the compiler's help"
+)]
+pub enum Decision {
+    /// Go on.
+    Open,
+    /// Not yet.
+    Wait {
+        /// When to ask again, in milliseconds from now.
+        retry_after_ms: u64,
+        /// What it waits for.
+        why: String,
+    },
+    /// Never: take the canary back.
+    Reject {
+        /// Why not.
+        why: String,
+    },
+}
+
+impl Decision {
+    /// Asks for another look after this time.
+    #[must_use]
+    pub fn wait(retry_after: Duration, why: impl Into<String>) -> Self {
+        Self::Wait {
+            retry_after_ms: millis(retry_after),
+            why: why.into(),
+        }
+    }
+
+    /// Refuses for good.
+    #[must_use]
+    pub fn reject(why: impl Into<String>) -> Self {
+        Self::Reject { why: why.into() }
+    }
+}

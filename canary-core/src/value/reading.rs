@@ -1,0 +1,404 @@
+//! What a metric source is asked and what it answers.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Timestamp, Window};
+
+/// Tells the old version from the new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "a rollout has two sides")]
+pub enum Side {
+    /// The old version.
+    Stable,
+    /// The new version.
+    Canary,
+}
+
+impl Side {
+    /// Both sides, stable first.
+    pub const BOTH: [Self; 2] = [Self::Stable, Self::Canary];
+
+    /// Returns its name: `stable` or `canary`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stable => "stable",
+            Self::Canary => "canary",
+        }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Holds one thing for each side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::exhaustive_structs, reason = "a rollout has two sides")]
+pub struct BySide<T> {
+    /// The old version's.
+    pub stable: T,
+    /// The new version's.
+    pub canary: T,
+}
+
+impl<T> BySide<T> {
+    /// Returns one side's.
+    pub fn get(&self, side: Side) -> &T {
+        match side {
+            Side::Stable => &self.stable,
+            Side::Canary => &self.canary,
+        }
+    }
+
+    /// Makes one thing for each side.
+    pub fn from_fn(mut make: impl FnMut(Side) -> T) -> Self {
+        Self {
+            stable: make(Side::Stable),
+            canary: make(Side::Canary),
+        }
+    }
+}
+
+/// Names what a source is asked for; several metrics are read off one signal.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Signal {
+    /// Requests and how many of them failed, as [`Reading::Counts`].
+    Requests,
+    /// Requests by how long they took, as [`Reading::Buckets`].
+    Latency,
+    /// A number under a name of the user's, as [`Reading::Value`].
+    Custom(String),
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requests => f.write_str("requests"),
+            Self::Latency => f.write_str("latency"),
+            Self::Custom(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Asks for one signal of both sides, for what came after a cursor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Query {
+    /// What is asked for.
+    pub signal: Signal,
+    /// Where the last answer ended; nothing up to here may be counted again.
+    pub after: Timestamp,
+}
+
+impl Query {
+    /// Asks for a signal after an instant.
+    #[must_use]
+    pub const fn new(signal: Signal, after: Timestamp) -> Self {
+        Self { signal, after }
+    }
+}
+
+/// Answers a [`Query`]: the window that could be covered, and what was read in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Measured {
+    /// What the readings cover. It begins at or after the query's cursor; an
+    /// empty one says that there is nothing newer yet.
+    pub covered: Window,
+    /// What was read of each side.
+    pub sides: BySide<Reading>,
+    /// What a person should know of this reading: warnings of the server, resets, gaps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl Measured {
+    /// Puts a window and both sides' readings together.
+    #[must_use]
+    pub const fn new(covered: Window, stable: Reading, canary: Reading) -> Self {
+        Self {
+            covered,
+            sides: BySide { stable, canary },
+            notes: Vec::new(),
+        }
+    }
+
+    /// Answers that nothing newer than the cursor can be said yet.
+    #[must_use]
+    pub fn pending(cursor: Timestamp) -> Self {
+        Self::new(
+            Window::new(cursor, cursor),
+            Reading::NoData,
+            Reading::NoData,
+        )
+    }
+
+    /// Adds a note.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+}
+
+/// Holds what was read of one signal on one side over one window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Reading {
+    /// The source knows nothing of this side in this window.
+    NoData,
+    /// The source answered, but with NaN or an infinity: `0 / 0` is what a rate without traffic looks like.
+    NotFinite,
+    /// A number that is not a count, such as a share of a pool. Always finite.
+    Value(f64),
+    /// Requests in the window.
+    Counts(Counts),
+    /// Requests in the window by how long they took.
+    Buckets(Buckets),
+}
+
+impl Reading {
+    /// Names its shape for error messages.
+    #[must_use]
+    pub const fn shape(&self) -> &'static str {
+        match self {
+            Self::NoData => "no data",
+            Self::NotFinite => "no finite number",
+            Self::Value(_) => "a value",
+            Self::Counts(_) => "counts",
+            Self::Buckets(_) => "buckets",
+        }
+    }
+}
+
+/// Tells that numbers cannot be a reading, and why.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidReading {
+    /// More bad requests than requests.
+    #[error("{bad} of {total} requests are bad: more bad ones than there are")]
+    MoreBadThanTotal {
+        /// All requests.
+        total: u64,
+        /// Bad ones.
+        bad: u64,
+    },
+    /// Bounds and counts that do not fit.
+    #[error("{bounds} bucket bounds take {expected} counts, not {counts}")]
+    WrongNumberOfCounts {
+        /// How many bounds there are.
+        bounds: usize,
+        /// How many counts there must be.
+        expected: usize,
+        /// How many there are.
+        counts: usize,
+    },
+    /// Bounds that do not rise.
+    #[error("bucket bounds must be finite and rise; {0} does not")]
+    UnorderedBounds(f64),
+    /// Counts that do not fit into 64 bits together.
+    #[error("the counts add up to more than {}", u64::MAX)]
+    TooMany,
+}
+
+/// Counts requests and bad ones among them over one window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Counts {
+    /// All requests.
+    pub total: u64,
+    /// The bad ones, at most `total`.
+    pub bad: u64,
+}
+
+impl Counts {
+    /// Takes the numbers.
+    ///
+    /// # Errors
+    /// [`InvalidReading::MoreBadThanTotal`].
+    pub const fn new(total: u64, bad: u64) -> Result<Self, InvalidReading> {
+        if bad > total {
+            return Err(InvalidReading::MoreBadThanTotal { total, bad });
+        }
+        Ok(Self { total, bad })
+    }
+
+    /// Returns the share of bad requests, 0 to 1; `None` without requests.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a rate needs no 53 bits")]
+    pub fn error_rate(self) -> Option<f64> {
+        (self.total > 0).then(|| self.bad as f64 / self.total as f64)
+    }
+
+    /// Adds another window's counts, at most `u64::MAX`.
+    pub const fn add(&mut self, other: Self) {
+        self.total = self.total.saturating_add(other.total);
+        self.bad = self.bad.saturating_add(other.bad);
+    }
+}
+
+impl<'de> Deserialize<'de> for Counts {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Raw {
+            total: u64,
+            bad: u64,
+        }
+        let raw = Raw::deserialize(deserializer)?;
+        Self::new(raw.total, raw.bad).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Counts requests by how long they took, over one window.
+///
+/// The bucket at `i` counts requests that took more than `bounds[i - 1]` and at
+/// most `bounds[i]` milliseconds; one more bucket holds those above all bounds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Buckets {
+    bounds: Vec<f64>,
+    counts: Vec<u64>,
+}
+
+impl Buckets {
+    /// Takes bounds in milliseconds and one more count than there are bounds (not cumulative).
+    ///
+    /// # Errors
+    /// [`InvalidReading`] if the bounds do not rise, the numbers do not fit, or the counts overflow.
+    pub fn new(bounds: Vec<f64>, counts: Vec<u64>) -> Result<Self, InvalidReading> {
+        if counts.len() != bounds.len() + 1 {
+            return Err(InvalidReading::WrongNumberOfCounts {
+                bounds: bounds.len(),
+                expected: bounds.len() + 1,
+                counts: counts.len(),
+            });
+        }
+        let mut previous = f64::NEG_INFINITY;
+        for &bound in &bounds {
+            if !bound.is_finite() || bound <= previous {
+                return Err(InvalidReading::UnorderedBounds(bound));
+            }
+            previous = bound;
+        }
+        let total = counts.iter().try_fold(0_u64, |sum, &n| sum.checked_add(n));
+        if total.is_none() {
+            return Err(InvalidReading::TooMany);
+        }
+        Ok(Self { bounds, counts })
+    }
+
+    /// Returns the upper bounds in milliseconds, rising.
+    #[must_use]
+    pub fn bounds(&self) -> &[f64] {
+        &self.bounds
+    }
+
+    /// Returns the counts, one more than there are bounds.
+    #[must_use]
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// Returns how many requests were counted.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.counts.iter().fold(0, |sum, n| sum.saturating_add(*n))
+    }
+
+    /// Estimates a quantile in milliseconds, linear within its bucket.
+    ///
+    /// `q` is 0 to 1. `None` without requests. A quantile above all bounds is
+    /// the highest bound: no more is known.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "an estimate within a bucket needs no 53 bits"
+    )]
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        let total = self.total();
+        if total == 0 || self.bounds.is_empty() {
+            return None;
+        }
+        let rank = q.clamp(0.0, 1.0) * total as f64;
+        let mut below = 0.0;
+        let mut lower = 0.0;
+        for (&bound, &count) in self.bounds.iter().zip(&self.counts) {
+            let count = count as f64;
+            if count > 0.0 && below + count >= rank {
+                return Some(lower + (bound - lower) * ((rank - below) / count).clamp(0.0, 1.0));
+            }
+            below += count;
+            lower = bound;
+        }
+        Some(lower)
+    }
+
+    /// Adds another window's counts. Returns false, and adds nothing, where the bounds differ.
+    #[must_use]
+    pub fn add(&mut self, other: &Self) -> bool {
+        if self.counts.is_empty() {
+            self.clone_from(other);
+            return true;
+        }
+        if self.bounds != other.bounds {
+            return false;
+        }
+        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
+            *mine = mine.saturating_add(*theirs);
+        }
+        true
+    }
+}
+
+impl<'de> Deserialize<'de> for Buckets {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Raw {
+            bounds: Vec<f64>,
+            counts: Vec<u64>,
+        }
+        let raw = Raw::deserialize(deserializer)?;
+        Self::new(raw.bounds, raw.counts).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impossible_counts_are_refused() {
+        assert!(Counts::new(3, 4).is_err());
+        assert!(Buckets::new(vec![1.0, 1.0], vec![0, 0, 0]).is_err());
+        assert!(Buckets::new(vec![1.0, f64::NAN], vec![0, 0, 0]).is_err());
+        assert!(Buckets::new(vec![1.0], vec![0]).is_err());
+        assert!(Buckets::new(vec![1.0], vec![u64::MAX, 1]).is_err());
+    }
+
+    #[test]
+    fn a_quantile_lies_in_its_bucket() {
+        let buckets = Buckets::new(vec![10.0, 20.0, 40.0], vec![50, 40, 8, 2]).unwrap();
+        assert_eq!(buckets.quantile(0.5), Some(10.0));
+        assert_eq!(buckets.quantile(0.7), Some(15.0));
+        assert_eq!(buckets.quantile(0.95), Some(32.5));
+        assert_eq!(buckets.quantile(1.0), Some(40.0));
+        assert_eq!(Buckets::default().quantile(0.5), None);
+    }
+
+    #[test]
+    fn buckets_of_other_bounds_are_not_added() {
+        let mut sum = Buckets::default();
+        assert!(sum.add(&Buckets::new(vec![1.0], vec![1, 2]).unwrap()));
+        assert!(sum.add(&Buckets::new(vec![1.0], vec![10, 20]).unwrap()));
+        assert!(!sum.add(&Buckets::new(vec![2.0], vec![1, 1]).unwrap()));
+        assert_eq!(sum.counts(), [11, 22]);
+    }
+}

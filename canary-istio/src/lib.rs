@@ -1,0 +1,1 @@
+//! Shifts traffic with Istio VirtualServices for canary rollouts.

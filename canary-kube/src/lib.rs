@@ -1,0 +1,1 @@
+//! What the mesh adapters of canary need from Kubernetes: client set-up, fenced weight patches, Gateway API routes.

@@ -1,0 +1,1 @@
+//! Shifts traffic with Linkerd and Gateway API HTTPRoutes for canary rollouts.

@@ -1,0 +1,1 @@
+//! Measures canary rollouts with Prometheus.
