@@ -1,4 +1,6 @@
 //! Progressive delivery as a library.
 
+pub mod analysis;
+pub mod policy;
 pub mod ports;
 pub mod value;

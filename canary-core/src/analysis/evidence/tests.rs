@@ -1,0 +1,141 @@
+//! Vectors computed with 50 digits (mpmath), and the bound itself.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn counts(total: u64, bad: u64) -> Counts {
+    Counts::new(total, bad).unwrap()
+}
+
+fn tick((n_c, k_c, n_b, k_b): (u64, u64, u64, u64)) -> Tick {
+    Tick { canary: counts(n_c, k_c), stable: counts(n_b, k_b) }
+}
+
+const STREAM: [(u64, u64, u64, u64); 8] = [
+    (75, 0, 1425, 1),
+    (75, 1, 1425, 2),
+    (75, 2, 1425, 1),
+    (80, 0, 1400, 0),
+    (0, 0, 1500, 3),
+    (75, 3, 1425, 0),
+    (375, 4, 1125, 2),
+    (375, 6, 1125, 1),
+];
+
+fn run(ratio: f64, starts: Starts, ticks: &[(u64, u64, u64, u64)]) -> Vec<Evidence> {
+    let limits = EvidenceLimits::new(ratio, 0.01, starts);
+    let mut state = EvidenceState::default();
+    let minutes = |i: usize| Duration::from_secs(60 * i as u64);
+    ticks.iter().enumerate().map(|(i, t)| state.add(&limits, tick(*t), minutes(i))).collect()
+}
+
+fn close(seen: f64, expected: f64) {
+    assert!((seen - expected).abs() <= 1e-12 * expected.abs().max(1.0), "{seen} is not {expected}");
+}
+
+#[test]
+fn the_processes_give_the_reference_values() {
+    let once = Starts::over(Duration::ZERO);
+    let ratio_1 = [-0.300_437_252_240_913_65, 0.391_083_242_996_305_01, 3.157_019_157_702_708_8, 9.760_862_976_665_801_8, 11.001_874_872_316_102, 16.566_018_151_580_531];
+    let tick_1 = [-0.349_293_961_650_026_94, 0.390_124_201_697_243_58, 1.927_158_277_128_416_3, 4.222_082_563_452_008_6, 5.193_019_747_872_141_2, 6.416_288_839_903_611_4];
+    let ratio_125 = [-0.333_603_490_082_283_52, 0.249_927_130_930_562_29, 2.668_443_993_072_244_2, 8.579_465_320_055_715_4, 9.334_922_434_728_886, 13.989_606_799_943_501];
+    let tick_125 = [-0.388_629_134_124_788_67, 0.279_191_266_051_003_91, 1.683_611_547_371_689, 3.829_150_096_707_921, 4.639_356_332_394_133_2, 5.700_618_736_465_735_3];
+    let cluster_125 = [-0.023_695_691_924_330_325, -0.005_329_664_446_317_480_7, 0.101_476_346_510_376_39, 0.307_928_776_088_794_69, 0.341_773_164_798_939_14, 0.513_033_514_205_957_64];
+    let (one, one_and_a_quarter) = (run(1.0, once, &STREAM), run(1.25, once, &STREAM));
+    for (i, t) in [0, 1, 2, 5, 6, 7].into_iter().enumerate() {
+        close(one[t].ln_ratio, ratio_1[i]);
+        close(one[t].ln_tick, tick_1[i]);
+        close(one_and_a_quarter[t].ln_ratio, ratio_125[i]);
+        close(one_and_a_quarter[t].ln_tick, tick_125[i]);
+        close(one_and_a_quarter[t].ln_cluster, cluster_125[i]);
+    }
+    for quiet in [3, 4] {
+        close(one[quiet].ln_ratio, one[2].ln_ratio);
+        close(one[quiet].ln_tick, one[2].ln_tick);
+    }
+}
+
+#[test]
+fn later_starts_give_the_reference_values() {
+    // Half of the mass at the first tick, a quarter each three and six minutes later.
+    let starts = Starts { spacing_ms: 180_000, later: 2 };
+    let seen = run(1.25, starts, &STREAM);
+    close(seen[7].ln_ratio, 13.312_882_226_364_662);
+    close(seen[7].ln_tick, 5.083_346_035_391_315_2);
+    close(seen[7].ln_cluster, 0.414_725_105_156_401_4);
+    close(seen[2].ln_ratio, 2.042_357_213_034_538_5);
+    close(seen[2].ln_tick, 1.160_799_448_311_335_2);
+    close(seen[2].ln_cluster, 0.052_024_802_468_260_559);
+}
+
+#[test]
+fn the_cluster_process_is_capped() {
+    let seen = run(1.25, Starts::over(Duration::ZERO), &[(100, 40, 1900, 1), (100, 0, 1900, 2), (100, 12, 1900, 0)]);
+    close(seen[0].ln_cluster, 1.307_471_572_663_000_2);
+    close(seen[1].ln_cluster, 1.251_545_008_790_196_6);
+    close(seen[2].ln_cluster, 2.224_463_843_605_848);
+}
+
+#[test]
+fn a_side_without_requests_says_nothing() {
+    let once = Starts::over(Duration::ZERO);
+    for t in run(1.25, once, &[(100, 5, 0, 0), (0, 0, 100, 5), (50, 0, 50, 0), (0, 0, 0, 0)]) {
+        assert_eq!((t.ln_ratio, t.ln_tick, t.ln_cluster), (0.0, 0.0, 0.0));
+    }
+}
+
+#[test]
+fn a_broken_canary_is_convicted_and_stays_so() {
+    let mut ticks = vec![(75, 15, 1425, 1); 6];
+    ticks.extend([(75, 0, 1425, 30); 20]);
+    let seen = run(1.25, Starts::over(Duration::ZERO), &ticks);
+    let first = seen.iter().position(|e| e.convicted).expect("never convicted");
+    assert!(first < 6, "{first}");
+    assert!(seen[first..].iter().all(|e| e.convicted), "a latch opened again");
+}
+
+/// Returns the mean of `exp(gain)` over all ways in which `bad` errors fall on the two sides when
+/// each falls on the canary with the null's probability: at most 1 for a fair bet.
+fn mean_gain(bet: impl Fn(u64) -> f64, bad: u64, null: f64) -> f64 {
+    let mut probability = (1.0 - null).powi(i32::try_from(bad).unwrap());
+    let mut mean = 0.0;
+    for k in 0..=bad {
+        mean += probability * bet(k).exp();
+        probability *= (bad - k) as f64 / (k + 1) as f64 * null / (1.0 - null);
+    }
+    mean
+}
+
+proptest! {
+    #[test]
+    fn no_bet_gains_on_average_while_the_canary_is_innocent(
+        n_c in 1_u64..5_000, n_b in 1_u64..5_000, bad in 1_u64..40, r0 in 1.0_f64..3.0, at in 0_usize..7,
+    ) {
+        let w = n_c as f64 / (n_c + n_b) as f64;
+        let null = w * r0 / (1.0 - w + w * r0);
+        let bet = |k: u64| {
+            let (total_c, total_b) = (n_c.max(bad), n_b.max(bad));
+            let mut bet = Bet::new(r0, tick((total_c, k, total_b, bad - k)));
+            (bet.w, bet.rest) = (w, 1.0 - w);
+            bet
+        };
+        let ratio = mean_gain(|k| bet(k).ratio(RATIOS[at]), bad, null);
+        let tick = mean_gain(|k| bet(k).tick(STAKES[at]), bad, null);
+        prop_assert!(ratio <= 1.0 + 1e-9, "ratio process gains {ratio}");
+        prop_assert!(tick <= 1.0 + 1e-9, "tick process gains {tick}");
+    }
+
+    #[test]
+    fn evidence_is_always_a_number(
+        ticks in prop::collection::vec((0_u64..1 << 53, 0_u64..1 << 53, 0_u64..1 << 53, 0_u64..1 << 53), 1..30),
+        ratio in 1.0_f64..100.0,
+    ) {
+        let ticks: Vec<_> = ticks.into_iter().map(|(n, k, m, l)| (n.max(k), k, m.max(l), l)).collect();
+        for e in run(ratio, Starts::over(Duration::from_secs(1800)), &ticks) {
+            prop_assert!(e.ln_ratio.is_finite() && e.ln_tick.is_finite() && e.ln_cluster.is_finite(), "{e:?}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What is wrong with a policy.
+
+use std::fmt;
+
+/// Says one thing that is wrong with a policy: where, what, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Problem {
+    /// Where it stands in the policy: `stages[2].weight`.
+    pub path: String,
+    /// Where it stands in the text, if there is one.
+    pub place: Option<Place>,
+    /// What is wrong.
+    pub message: String,
+    /// What was expected, or what to write instead.
+    pub help: String,
+}
+
+/// Points into the text of a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Place {
+    /// The file's name.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// The whole line.
+    pub text: String,
+}
+
+impl Problem {
+    pub(super) fn new(
+        path: impl Into<String>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        Self { path: path.into(), place: None, message: message.into(), help: help.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "error: {}", self.message)?;
+        match &self.place {
+            Some(place) => {
+                let number = place.line.to_string();
+                let margin = " ".repeat(number.len());
+                writeln!(f, "{margin} ┌─ {}:{}:{}", place.file, place.line, place.column)?;
+                writeln!(f, "{number} │ {}", place.text.trim_end())?;
+                writeln!(f, "{margin} │ {}^", " ".repeat(place.column.saturating_sub(1)))?;
+                write!(f, "{margin} = {}", self.help)
+            }
+            None => write!(f, "  at {}\n  = {}", self.path, self.help),
+        }
+    }
+}
+
+/// Holds everything that is wrong with a policy, in the order in which it stands there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyError {
+    problems: Vec<Problem>,
+}
+
+impl PolicyError {
+    pub(super) const fn new(problems: Vec<Problem>) -> Self {
+        Self { problems }
+    }
+
+    /// Returns each thing that is wrong; at least one.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.problems {
+            writeln!(f, "{problem}")?;
+        }
+        match self.problems.len() {
+            1 => write!(f, "the policy has 1 error"),
+            n => write!(f, "the policy has {n} errors"),
+        }
+    }
+}
+
+impl std::error::Error for PolicyError {}

@@ -1,0 +1,125 @@
+//! Walks a map of the tree and notes what cannot be read.
+
+use super::node::{Node, Value};
+use super::scalar::Expected;
+use crate::policy::Problem;
+
+/// Reads the keys of one map; whatever was not asked for is a problem at the end.
+pub(super) struct Fields<'a> {
+    path: String,
+    entries: &'a [(Node, Node)],
+    asked: Vec<&'static str>,
+}
+
+impl<'a> Fields<'a> {
+    /// Opens a map; anything else is a problem and reads as an empty map.
+    pub(super) fn open(node: &'a Node, path: impl Into<String>, what: &str, problems: &mut Vec<Problem>) -> Self {
+        let path = path.into();
+        let entries = match &node.value {
+            Value::Map(entries) => entries.as_slice(),
+            Value::Null => &[],
+            _ => {
+                let message = format!("{what} is {}, not a map", node.describe());
+                problems.push(Problem::new(path.clone(), message, "write `key: value` pairs"));
+                &[]
+            }
+        };
+        Self { path, entries, asked: Vec::new() }
+    }
+
+    /// Returns the path of one of its fields.
+    pub(super) fn path(&self, field: &str) -> String {
+        if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path) }
+    }
+
+    /// Returns the field's node if it is there.
+    pub(super) fn node(&mut self, field: &'static str) -> Option<&'a Node> {
+        self.asked.push(field);
+        self.entries.iter().find(|(key, _)| key.key() == field).map(|(_, value)| value)
+    }
+
+    /// Reads a field; `None` if it is missing or cannot be read, which is noted.
+    pub(super) fn read<T>(
+        &mut self,
+        field: &'static str,
+        read: impl FnOnce(&Node) -> Result<T, Expected>,
+        problems: &mut Vec<Problem>,
+    ) -> Option<T> {
+        let node = self.node(field)?;
+        match read(node) {
+            Ok(value) => Some(value),
+            Err(expected) => {
+                let message = format!("`{field}` is {}", node.describe());
+                problems.push(Problem::new(self.path(field), message, format!("expected {expected}")));
+                None
+            }
+        }
+    }
+
+    /// Reads a field that must be there.
+    pub(super) fn require<T>(
+        &mut self,
+        field: &'static str,
+        example: &str,
+        read: impl FnOnce(&Node) -> Result<T, Expected>,
+        problems: &mut Vec<Problem>,
+    ) -> Option<T> {
+        if self.node(field).is_none() {
+            let message = format!("`{field}` is missing");
+            problems.push(Problem::new(self.path(field), message, format!("write `{field}: {example}`")));
+            return None;
+        }
+        self.read(field, read, problems)
+    }
+
+    /// Returns the field's list, empty if it is missing or no list.
+    pub(super) fn list(&mut self, field: &'static str, problems: &mut Vec<Problem>) -> &'a [Node] {
+        match self.node(field).map(|node| (&node.value, node)) {
+            Some((Value::List(items), _)) => items,
+            Some((Value::Null, _)) | None => &[],
+            Some((_, node)) => {
+                let message = format!("`{field}` is {}, not a list", node.describe());
+                problems.push(Problem::new(self.path(field), message, "write one `- …` for each entry"));
+                &[]
+            }
+        }
+    }
+
+    /// Notes every field that was not asked for.
+    pub(super) fn close(self, problems: &mut Vec<Problem>) {
+        for (key, _) in self.entries {
+            let name = key.key();
+            if self.asked.iter().any(|field| *field == name) {
+                continue;
+            }
+            let help = match nearest(&name, &self.asked) {
+                Some(field) => format!("did you mean `{field}`?"),
+                None => format!("expected one of {}", self.asked.join(", ")),
+            };
+            problems.push(Problem::new(self.path(&name), format!("`{name}` is not known here"), help));
+        }
+    }
+}
+
+/// Returns the field that a misspelt one was most likely meant to be.
+fn nearest(name: &str, fields: &[&'static str]) -> Option<&'static str> {
+    let close = |field: &&'static str| distance(name, field);
+    let best = fields.iter().copied().min_by_key(close)?;
+    (distance(name, best) <= 2.max(name.len() / 4)).then_some(best)
+}
+
+/// Counts the letters to insert, drop or change (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,59 @@
+//! Policies in the form that people write: `15m`, `1%`, `1.5x stable`.
+//!
+//! The text becomes a tree of nodes that know their place ([`node`]), the tree
+//! becomes a [`PolicySpec`](super::PolicySpec) with a list of what could not be read
+//! ([`read`]), and the spec is validated; all problems are shown together.
+
+mod cursor;
+mod node;
+mod read;
+mod scalar;
+
+use super::problem::Place;
+use super::{Policy, PolicyError, Problem, validate};
+use node::Node;
+
+/// Reads a policy; `file` stands in its errors.
+pub(super) fn read(file: &str, text: &str) -> Result<Policy, PolicyError> {
+    let root = node::parse(text).map_err(|error| syntax_error(file, text, &error))?;
+    let (spec, unreadable) = read::policy(&root);
+    let mut problems = unreadable;
+    for problem in validate::problems(&spec) {
+        let known = |p: &Problem| problem.path.starts_with(&p.path) || p.path.starts_with(&problem.path);
+        if !problems.iter().any(known) {
+            problems.push(problem);
+        }
+    }
+    if problems.is_empty() {
+        return Policy::from_spec(spec);
+    }
+    for problem in &mut problems {
+        problem.place = Some(place(file, text, &root, &problem.path));
+    }
+    problems.sort_by_key(|p| p.place.as_ref().map(|place| (place.line, place.column)));
+    Err(PolicyError::new(problems))
+}
+
+/// Finds where a path stands, or the nearest thing around it that stands anywhere.
+fn place(file: &str, text: &str, root: &Node, path: &str) -> Place {
+    let (line, column) = root.nearest(path);
+    line_at(file, text, line, column)
+}
+
+fn line_at(file: &str, text: &str, line: usize, column: usize) -> Place {
+    let shown = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    Place { file: file.to_owned(), line, column, text: shown.to_owned() }
+}
+
+fn syntax_error(file: &str, text: &str, error: &serde_saphyr::Error) -> PolicyError {
+    let bare = error.without_snippet();
+    let (line, column) = bare
+        .location()
+        .map_or((1, 1), |at| (at.line() as usize, at.column() as usize));
+    let mut problem = Problem::new("", bare.to_string(), "mend the YAML first; what it says is checked after that");
+    problem.place = Some(line_at(file, text, line.max(1), column.max(1)));
+    PolicyError::new(vec![problem])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+//! What a rollout says of itself: the only output that people, reports and observers read.
+//!
+//! Nothing is decided that no record shows. Records are numbered from 1
+//! without gaps; a number always stands for the same record.
+
+mod check;
+mod outcome;
+mod show;
+
+pub(crate) use show::Span;
+
+pub use check::{CheckResult, Finding, Verdict};
+pub use outcome::{Outcome, Reason};
+
+use serde::{Deserialize, Serialize};
+
+use crate::value::{
+    Actor, BySide, CommandId, Counts, Epoch, Failure, GateName, RolloutId, Timestamp, Weight, Window,
+};
+
+/// Holds one thing that happened, with its number and time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Record {
+    /// Counts from 1 without gaps.
+    pub number: u64,
+    /// When it was decided or learnt.
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub content: Content,
+}
+
+impl Record {
+    pub(crate) const fn new(number: u64, at: Timestamp, content: Content) -> Self {
+        Self { number, at, content }
+    }
+}
+
+/// Says what happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Content {
+    /// The rollout began.
+    Started {
+        /// Its id.
+        rollout: RolloutId,
+        /// The policy's name.
+        policy: String,
+        /// How many stages it has.
+        stages: usize,
+    },
+    /// Another holder took the rollout over, for instance after a crash.
+    Restored {
+        /// The new holder's number.
+        epoch: Epoch,
+        /// How long nobody looked, in milliseconds; counts for no hold.
+        down_ms: u64,
+    },
+    /// A stage is entered: its weight is about to be asked for.
+    StageEntered {
+        /// The stage's position, from 0.
+        stage: usize,
+        /// Its name.
+        name: String,
+        /// Its weight.
+        weight: Weight,
+    },
+    /// The router took the traffic on.
+    TrafficAccepted {
+        /// The canary's share.
+        weight: Weight,
+        /// Whether requests are known to follow already.
+        effective: Option<bool>,
+    },
+    /// The route was not what it was left as, and is put back.
+    Drifted {
+        /// What it should be.
+        expected: Weight,
+        /// What it was found to be.
+        found: Weight,
+    },
+    /// A tick was judged.
+    Judged(Judgement),
+    /// A gate is asked for the first time in its stage.
+    GateAsked {
+        /// The gate.
+        gate: GateName,
+        /// The stage that it keeps.
+        stage: String,
+    },
+    /// A gate opened.
+    GateOpened {
+        /// The gate.
+        gate: GateName,
+        /// Who opened it, where a person did.
+        by: Option<Actor>,
+    },
+    /// Somebody gave a command.
+    Commanded {
+        /// The command's id.
+        id: CommandId,
+        /// Who gave it.
+        actor: Actor,
+        /// What it was: `pause`, `resume`, `approve oncall`, `abort: reason`.
+        command: String,
+        /// What came of it.
+        answer: String,
+    },
+    /// A call to a port failed.
+    CallFailed {
+        /// What was to be done.
+        action: String,
+        /// Which try it was, from 1.
+        attempt: u32,
+        /// What went wrong.
+        failure: Failure,
+    },
+    /// It was decided to take the canary back.
+    RollbackDecided {
+        /// Why.
+        reason: Reason,
+    },
+    /// Taking the canary back takes longer than it may; it is still tried.
+    Stuck {
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
+    /// The rollout ended.
+    Ended {
+        /// How.
+        outcome: Outcome,
+    },
+}
+
+/// Says what a tick showed and what follows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Judgement {
+    /// The stage's position, from 0.
+    pub stage: usize,
+    /// The configured weight.
+    pub weight: Weight,
+    /// The window that the numbers cover; empty where nothing newer was known.
+    pub window: Window,
+    /// Requests in it, where known.
+    pub requests: Option<BySide<Counts>>,
+    /// The 95th percentile of latency in it in milliseconds, where known.
+    pub p95: BySide<Option<f64>>,
+    /// What each check found.
+    pub checks: Vec<CheckResult>,
+    /// What follows.
+    pub ruling: Ruling,
+    /// How much of the stage's hold has been observed, in milliseconds.
+    pub held_ms: u64,
+    /// What the metric source says a person should know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl Judgement {
+    /// Returns the canary's measured share of the requests, 0 to 1.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
+    pub fn observed_share(&self) -> Option<f64> {
+        let requests = self.requests?;
+        let total = requests.stable.total.saturating_add(requests.canary.total);
+        (total > 0).then(|| requests.canary.total as f64 / total as f64)
+    }
+}
+
+/// Says what follows from a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Ruling {
+    /// All is well, or only worth a warning: the hold's clock runs.
+    GoOn,
+    /// Weight and clock stand.
+    Hold,
+    /// The canary is taken back.
+    RollBack,
+}

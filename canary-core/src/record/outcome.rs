@@ -1,0 +1,83 @@
+//! How a rollout ends, and why.
+
+use serde::{Deserialize, Serialize};
+
+use super::CheckResult;
+use crate::value::{Actor, GateName};
+
+/// Says how a rollout ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The canary has all of the traffic.
+    Promoted,
+    /// Stable has all of the traffic.
+    RolledBack {
+        /// Why.
+        reason: Reason,
+    },
+}
+
+impl Outcome {
+    /// Tells whether the canary won.
+    #[must_use]
+    pub const fn is_promoted(&self) -> bool {
+        matches!(self, Self::Promoted)
+    }
+
+    /// Returns why the canary was taken back, if it was.
+    #[must_use]
+    pub const fn reason(&self) -> Option<&Reason> {
+        match self {
+            Self::Promoted => None,
+            Self::RolledBack { reason } => Some(reason),
+        }
+    }
+}
+
+/// Says why a canary was taken back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Reason {
+    /// A check failed.
+    Check(CheckResult),
+    /// The metric source was silent for longer than the policy bears.
+    Silence {
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
+    /// Somebody said so.
+    Aborted {
+        /// Who.
+        actor: Actor,
+        /// Why.
+        reason: String,
+    },
+    /// A gate said no.
+    GateRejected {
+        /// The gate.
+        gate: GateName,
+        /// Why not.
+        why: String,
+    },
+    /// A gate did not open in time.
+    GateTimedOut {
+        /// The gate.
+        gate: GateName,
+        /// How long it had, in milliseconds.
+        after_ms: u64,
+    },
+}
+
+impl Reason {
+    /// Returns the name of the check that failed, if one did.
+    #[must_use]
+    pub fn check(&self) -> Option<&str> {
+        match self {
+            Self::Check(result) => Some(&result.check),
+            _ => None,
+        }
+    }
+}

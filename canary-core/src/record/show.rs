@@ -1,0 +1,185 @@
+//! Records in words.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{CheckResult, Content, Finding, Judgement, Outcome, Reason, Record, Ruling, Verdict};
+use crate::policy::{Metric, Unit};
+use crate::value::{BySide, Counts};
+
+/// Writes a span of time in its two largest units: `14 min 3 s`.
+pub(crate) struct Span(pub(crate) u64);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = Duration::from_millis(self.0).as_secs_f64();
+        let whole = self.0 / 1000;
+        let two = |f: &mut fmt::Formatter<'_>, big, large, small, unit| match small {
+            0 => write!(f, "{big} {large}"),
+            small => write!(f, "{big} {large} {small} {unit}"),
+        };
+        match whole {
+            0..10 => write!(f, "{seconds:.1} s"),
+            10..60 => write!(f, "{whole} s"),
+            60..3600 => two(f, whole / 60, "min", whole % 60, "s"),
+            3600..86_400 => two(f, whole / 3600, "h", whole / 60 % 60, "min"),
+            _ => two(f, whole / 86_400, "d", whole / 3600 % 24, "h"),
+        }
+    }
+}
+
+fn rate(counts: Counts) -> String {
+    counts.error_rate().map_or_else(|| "none".to_owned(), |rate| Unit::Share.show(rate))
+}
+
+/// Writes both sides' failures: `canary failed 1.90 % of 16200 requests, stable 0.10 %`.
+fn failures(f: &mut fmt::Formatter<'_>, requests: &BySide<Counts>) -> fmt::Result {
+    let (canary, stable) = (requests.canary, requests.stable);
+    write!(f, "canary failed {} of {} requests, stable {} of {}", rate(canary), canary.total, rate(stable), stable.total)
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} #{} {}", self.at, self.number, self.content)
+    }
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started { rollout, policy, stages } => {
+                let s = if *stages == 1 { "" } else { "s" };
+                write!(f, "{rollout} began under policy {policy} with {stages} stage{s}")
+            }
+            Self::Restored { epoch, down_ms } => {
+                write!(f, "taken over by holder {epoch} after {} without one", Span(*down_ms))
+            }
+            Self::StageEntered { stage, name, weight } => {
+                write!(f, "stage {} ({name}): {weight} asked for", stage + 1)
+            }
+            Self::TrafficAccepted { weight, effective } => {
+                write!(f, "{weight} accepted")?;
+                if *effective == Some(true) { f.write_str(" and in effect") } else { Ok(()) }
+            }
+            Self::Drifted { expected, found } => {
+                write!(f, "the route stood at {found} instead of {expected}; putting it back")
+            }
+            Self::Judged(judgement) => judgement.fmt(f),
+            Self::GateAsked { gate, stage } => write!(f, "gate {gate} asked before stage {stage} is left"),
+            Self::GateOpened { gate, by: Some(actor) } => write!(f, "gate {gate} opened by {actor}"),
+            Self::GateOpened { gate, by: None } => write!(f, "gate {gate} opened"),
+            Self::Commanded { actor, command, answer, .. } => write!(f, "{actor}: {command}: {answer}"),
+            Self::CallFailed { action, attempt, failure } => {
+                write!(f, "could not {action} (try {attempt}): {failure}")
+            }
+            Self::RollbackDecided { reason } => write!(f, "taking the canary back: {reason}"),
+            Self::Stuck { for_ms } => {
+                write!(f, "STUCK: the canary still has traffic after {}; still trying", Span(*for_ms))
+            }
+            Self::Ended { outcome } => outcome.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Judgement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.ruling {
+            Ruling::GoOn => f.write_str("go on")?,
+            Ruling::Hold => f.write_str("hold")?,
+            Ruling::RollBack => f.write_str("roll back")?,
+        }
+        if let Some(requests) = &self.requests {
+            f.write_str(": ")?;
+            failures(f, requests)?;
+        }
+        for check in self.checks.iter().filter(|c| !matches!(c.verdict, Verdict::Pass | Verdict::NotApplicable)) {
+            write!(f, "; {check}")?;
+        }
+        self.notes.iter().try_for_each(|note| write!(f, "; {note}"))
+    }
+}
+
+impl fmt::Display for CheckResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.check)?;
+        match self.verdict {
+            Verdict::Pass => f.write_str("passes")?,
+            Verdict::Fail => f.write_str("fails")?,
+            Verdict::NoData => f.write_str("has no data")?,
+            Verdict::Error => f.write_str("cannot be measured")?,
+            Verdict::Inconclusive => f.write_str("has too few requests to judge")?,
+            Verdict::Pending => f.write_str("waits for newer samples")?,
+            Verdict::NotApplicable => f.write_str("does not apply")?,
+        }
+        match &self.finding {
+            Finding::Nothing => Ok(()),
+            finding => write!(f, ": {finding}"),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Threshold { metric, comparison, canary, stable, limit, over_ms } => {
+                threshold(f, metric, comparison.as_str(), (*canary, *stable, *limit), *over_ms)
+            }
+            Self::Evidence { requests, odds, needed } => {
+                failures(f, requests)?;
+                write!(f, "; evidence {} : 1 against the canary, {needed:.0} : 1 takes it back", odds_in_words(*odds))
+            }
+            Self::HardLimit { requests } => {
+                failures(f, requests)?;
+                f.write_str(" in one window; half of 20 or more is the limit")
+            }
+            Self::Failed(failure) => failure.fmt(f),
+            Self::Nothing => f.write_str("no number"),
+        }
+    }
+}
+
+fn threshold(
+    f: &mut fmt::Formatter<'_>,
+    metric: &Metric,
+    side: &str,
+    (canary, stable, limit): (Option<f64>, Option<f64>, Option<f64>),
+    over_ms: u64,
+) -> fmt::Result {
+    let show = |value: Option<f64>| value.map_or_else(|| "unknown".to_owned(), |v| metric.unit().show(v));
+    write!(f, "{metric} {} (stable {})", show(canary), show(stable))?;
+    if limit.is_some() {
+        write!(f, ", bad {side} {}", show(limit))?;
+    }
+    write!(f, ", over {}", Span(over_ms))
+}
+
+fn odds_in_words(odds: f64) -> String {
+    match odds {
+        odds if odds >= 1e6 => "more than 1000000".to_owned(),
+        odds if odds >= 10.0 => format!("{odds:.0}"),
+        odds => format!("{odds:.1}"),
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Promoted => f.write_str("promoted"),
+            Self::RolledBack { reason } => write!(f, "rolled back: {reason}"),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Check(result) => result.fmt(f),
+            Self::Silence { for_ms } => write!(f, "the metric source was silent for {}", Span(*for_ms)),
+            Self::Aborted { actor, reason } => write!(f, "aborted by {actor}: {reason}"),
+            Self::GateRejected { gate, why } => write!(f, "gate {gate} said no: {why}"),
+            Self::GateTimedOut { gate, after_ms } => {
+                write!(f, "gate {gate} did not open within {}", Span(*after_ms))
+            }
+        }
+    }
+}

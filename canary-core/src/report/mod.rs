@@ -1,0 +1,227 @@
+//! What became of a rollout: a fold over its records.
+//!
+//! The same for a live, a simulated and a replayed rollout. A report is
+//! bounded: counts are summed by stage, and of the records only those that are
+//! not mere ticks are kept, up to [`TIMELINE`].
+
+mod assert;
+mod markdown;
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{CheckResult, Content, Judgement, Outcome, Record, Ruling, Verdict};
+use crate::value::{BySide, Counts, RolloutId, Timestamp, Weight};
+
+/// How many records of a rollout its report keeps; of a longer one the middle is left out.
+pub const TIMELINE: usize = 500;
+
+/// Sums up a rollout.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// The version of this form: 1.
+    pub version: u32,
+    /// The rollout.
+    pub rollout: Option<RolloutId>,
+    /// The policy's name.
+    pub policy: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended, if it has.
+    pub ended: Option<Timestamp>,
+    /// How it ended, if it has.
+    pub outcome: Option<Outcome>,
+    /// When the router accepted that the canary gets nothing any more, if it was taken back.
+    pub zero_accepted: Option<Timestamp>,
+    /// The highest weight that the router accepted.
+    pub highest_weight: Weight,
+    /// What happened in each stage that was entered.
+    pub stages: Vec<StageReport>,
+    /// The last tick.
+    pub last: Option<Judgement>,
+    /// What happened, without the ticks that only went on.
+    pub timeline: Vec<Record>,
+    /// How many records of the timeline were left out.
+    pub left_out: u64,
+}
+
+/// Sums up one stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct StageReport {
+    /// Its name.
+    pub name: String,
+    /// Its weight.
+    pub weight: Weight,
+    /// When it was entered.
+    pub entered: Timestamp,
+    /// When the next one was, or the rollout ended.
+    pub left: Option<Timestamp>,
+    /// Requests in all of its windows.
+    pub requests: BySide<Counts>,
+    /// The highest 95th percentile of latency of any window, in milliseconds.
+    pub highest_p95: BySide<Option<f64>>,
+    /// How many ticks were judged.
+    pub ticks: u64,
+    /// How many of them let the clock stand.
+    pub held_back: u64,
+    /// The last result of each check that was ever other than a pass.
+    pub warnings: Vec<CheckResult>,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            version: 1,
+            rollout: None,
+            policy: String::new(),
+            started: Timestamp::EPOCH,
+            ended: None,
+            outcome: None,
+            zero_accepted: None,
+            highest_weight: Weight::ZERO,
+            stages: Vec::new(),
+            last: None,
+            timeline: Vec::new(),
+            left_out: 0,
+        }
+    }
+}
+
+impl Report {
+    /// Folds records into a report.
+    #[must_use]
+    pub fn of<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
+        let mut report = Self::default();
+        for record in records {
+            report.fold(record);
+        }
+        report
+    }
+
+    /// Adds the next record.
+    pub fn fold(&mut self, record: &Record) {
+        match &record.content {
+            Content::Started { rollout, policy, .. } => {
+                self.rollout = Some(rollout.clone());
+                self.policy.clone_from(policy);
+                self.started = record.at;
+            }
+            Content::StageEntered { name, weight, .. } => self.enter(record.at, name, *weight),
+            Content::TrafficAccepted { weight, .. } => {
+                self.highest_weight = self.highest_weight.max(*weight);
+                if *weight == Weight::ZERO && !self.stages.is_empty() {
+                    self.zero_accepted.get_or_insert(record.at);
+                }
+            }
+            Content::Judged(judgement) => {
+                self.judge(judgement);
+                if judgement.ruling == Ruling::GoOn && judgement.notes.is_empty() {
+                    return;
+                }
+            }
+            Content::Ended { outcome } => {
+                self.ended = Some(record.at);
+                self.outcome = Some(outcome.clone());
+                self.leave(record.at);
+            }
+            _ => {}
+        }
+        self.keep(record);
+    }
+
+    fn keep(&mut self, record: &Record) {
+        if self.timeline.len() == TIMELINE {
+            self.timeline.remove(TIMELINE / 2);
+            self.left_out += 1;
+        }
+        self.timeline.push(record.clone());
+    }
+
+    fn leave(&mut self, at: Timestamp) {
+        if let Some(stage) = self.stages.last_mut() {
+            stage.left.get_or_insert(at);
+        }
+    }
+
+    fn enter(&mut self, at: Timestamp, name: &str, weight: Weight) {
+        self.leave(at);
+        self.stages.push(StageReport {
+            name: name.to_owned(),
+            weight,
+            entered: at,
+            left: None,
+            requests: BySide::default(),
+            highest_p95: BySide::default(),
+            ticks: 0,
+            held_back: 0,
+            warnings: Vec::new(),
+        });
+    }
+
+    fn judge(&mut self, judgement: &Judgement) {
+        if let Some(stage) = self.stages.get_mut(judgement.stage) {
+            stage.judge(judgement);
+        }
+        self.last = Some(judgement.clone());
+    }
+
+    /// Returns how many requests failed on the canary in all windows that were measured.
+    #[must_use]
+    pub fn canary_errors_served(&self) -> u64 {
+        self.requests().canary.bad
+    }
+
+    /// Returns both sides' requests in all windows that were measured.
+    #[must_use]
+    pub fn requests(&self) -> BySide<Counts> {
+        let mut sum = BySide::<Counts>::default();
+        for stage in &self.stages {
+            sum.stable.add(stage.requests.stable);
+            sum.canary.add(stage.requests.canary);
+        }
+        sum
+    }
+
+    /// Returns the highest weight that the router accepted.
+    #[must_use]
+    pub const fn highest_weight(&self) -> Weight {
+        self.highest_weight
+    }
+
+    /// Writes the report as pretty JSON.
+    ///
+    /// # Panics
+    /// Never: a report holds nothing that JSON cannot.
+    #[cfg(feature = "json")]
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"))
+    }
+}
+
+impl StageReport {
+    fn judge(&mut self, judgement: &Judgement) {
+        self.ticks += 1;
+        self.held_back += u64::from(judgement.ruling == Ruling::Hold);
+        if let Some(requests) = &judgement.requests {
+            self.requests.stable.add(requests.stable);
+            self.requests.canary.add(requests.canary);
+        }
+        let highest = |old: Option<f64>, new: Option<f64>| match (old, new) {
+            (Some(a), Some(b)) => Some(a.max(b)),
+            (a, b) => a.or(b),
+        };
+        self.highest_p95.stable = highest(self.highest_p95.stable, judgement.p95.stable);
+        self.highest_p95.canary = highest(self.highest_p95.canary, judgement.p95.canary);
+        for result in &judgement.checks {
+            if matches!(result.verdict, Verdict::Pass | Verdict::NotApplicable) {
+                continue;
+            }
+            match self.warnings.iter_mut().find(|w| w.check == result.check) {
+                Some(warning) => warning.clone_from(result),
+                None => self.warnings.push(result.clone()),
+            }
+        }
+    }
+}
