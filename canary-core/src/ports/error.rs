@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::value::{Failure, FailureKind};
+use crate::value::{Failure, FailureKind, millis};
 
 /// Says why a port could not do what it was asked.
 ///
@@ -75,7 +75,9 @@ impl PortError {
             }
             source = error.source();
         }
-        Failure::new(self.kind, message)
+        let mut failure = Failure::new(self.kind, message);
+        failure.retry_after_ms = self.retry_after.map(millis);
+        failure
     }
 }
 
@@ -93,6 +95,10 @@ impl Error for PortError {
 
 impl From<Failure> for PortError {
     fn from(failure: Failure) -> Self {
-        Self::new(failure.kind, failure.message)
+        let error = Self::new(failure.kind, failure.message);
+        match failure.retry_after_ms {
+            Some(ms) => error.with_retry_after(Duration::from_millis(ms)),
+            None => error,
+        }
     }
 }

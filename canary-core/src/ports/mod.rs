@@ -9,12 +9,16 @@
 mod error;
 mod gate;
 mod metrics;
+mod observer;
 mod router;
+mod store;
 
 pub use error::PortError;
 pub use gate::{Decision, Gate, GateContext};
 pub use metrics::MetricSource;
+pub use observer::Observer;
 pub use router::{Applied, Capabilities, Observed, TrafficRouter};
+pub use store::{Claim, StateStore, Stored};
 
 use serde::{Deserialize, Serialize};
 

@@ -177,6 +177,8 @@ impl Judgement {
 pub enum Ruling {
     /// All is well, or only worth a warning: the hold's clock runs.
     GoOn,
+    /// There is nothing newer to judge; the hold's clock stands until there is.
+    Wait,
     /// Weight and clock stand.
     Hold,
     /// The canary is taken back.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::CheckResult;
-use crate::value::{Actor, GateName};
+use crate::value::{Actor, Failure, GateName};
 
 /// Says how a rollout ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,11 @@ pub enum Reason {
         actor: Actor,
         /// Why.
         reason: String,
+    },
+    /// The router would not take the next weight, as often as it was tried.
+    RouterFailed {
+        /// What it said last.
+        failure: Failure,
     },
     /// A gate said no.
     GateRejected {

@@ -85,6 +85,7 @@ impl fmt::Display for Judgement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.ruling {
             Ruling::GoOn => f.write_str("go on")?,
+            Ruling::Wait => f.write_str("wait")?,
             Ruling::Hold => f.write_str("hold")?,
             Ruling::RollBack => f.write_str("roll back")?,
         }
@@ -176,6 +177,7 @@ impl fmt::Display for Reason {
             Self::Check(result) => result.fmt(f),
             Self::Silence { for_ms } => write!(f, "the metric source was silent for {}", Span(*for_ms)),
             Self::Aborted { actor, reason } => write!(f, "aborted by {actor}: {reason}"),
+            Self::RouterFailed { failure } => write!(f, "the router would not take more traffic: {failure}"),
             Self::GateRejected { gate, why } => write!(f, "gate {gate} said no: {why}"),
             Self::GateTimedOut { gate, after_ms } => {
                 write!(f, "gate {gate} did not open within {}", Span(*after_ms))

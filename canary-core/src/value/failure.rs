@@ -74,6 +74,9 @@ pub struct Failure {
     pub kind: FailureKind,
     /// What happened, with no secret in it.
     pub message: String,
+    /// How long the other side asked to be left alone, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
 }
 
 impl Failure {
@@ -83,6 +86,7 @@ impl Failure {
         Self {
             kind,
             message: message.into(),
+            retry_after_ms: None,
         }
     }
 }

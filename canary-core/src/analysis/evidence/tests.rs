@@ -83,7 +83,9 @@ fn the_cluster_process_is_capped() {
 fn a_side_without_requests_says_nothing() {
     let once = Starts::over(Duration::ZERO);
     for t in run(1.25, once, &[(100, 5, 0, 0), (0, 0, 100, 5), (50, 0, 50, 0), (0, 0, 0, 0)]) {
-        assert_eq!((t.ln_ratio, t.ln_tick, t.ln_cluster), (0.0, 0.0, 0.0));
+        for ln in [t.ln_ratio, t.ln_tick, t.ln_cluster] {
+            close(ln, 0.0);
+        }
     }
 }
 

@@ -1,0 +1,440 @@
+//! Turns measurements into a verdict of each check, and these into a ruling.
+//!
+//! The judge keeps the cursors, so that no request is counted twice, and what
+//! its checks must remember: the last stretch of covered time, and the evidence.
+
+mod history;
+mod threshold;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::analysis::{self, EvidenceLimits, EvidenceState, Starts, Tick};
+use crate::policy::{Check, CheckKind, HARD_LIMIT, Limit, Policy, Quantile, Then};
+use crate::record::{CheckResult, Finding, Judgement, Ruling, Verdict};
+use crate::value::{
+    BySide, Counts, Failure, FailureKind, Measured, Query, Reading, Side, Signal, Timestamp, Weight,
+    Window, millis,
+};
+use history::History;
+
+/// Remembers what the checks need from tick to tick.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Judge {
+    /// What is measured at each tick, the requests first.
+    tracks: Vec<Track>,
+    /// One for each check that weighs evidence, in the order of the checks.
+    evidence: Vec<Weighing>,
+    /// Since when a check that applies has had no data.
+    silent_since: Option<Timestamp>,
+    last: Option<Last>,
+}
+
+/// Follows one signal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Track {
+    signal: Signal,
+    cursor: Timestamp,
+    history: History,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Weighing {
+    state: EvidenceState,
+    requests: BySide<Counts>,
+    /// The covered time since the first tick that was weighed.
+    live_ms: u64,
+}
+
+/// Remembers the last tick that said anything.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Last {
+    ruling: Ruling,
+    until: Timestamp,
+}
+
+/// What a tick comes to, beside what people are told.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) judgement: Judgement,
+    /// The window that counts for the hold, if the ruling is to go on.
+    pub(super) covered: Option<Window>,
+    /// Why the canary is to be taken back, if it is.
+    pub(super) guilty: Option<Guilt>,
+}
+
+#[derive(Debug)]
+pub(super) enum Guilt {
+    Check(CheckResult),
+    Silence { for_ms: u64 },
+}
+
+/// What the source said of one signal at this tick.
+enum Seen<'a> {
+    Fresh(&'a Measured),
+    Pending,
+    Failed(Failure),
+}
+
+impl Judge {
+    pub(super) fn new(policy: &Policy, now: Timestamp) -> Self {
+        let mut signals = vec![Signal::Requests];
+        let mut weighings = 0;
+        for check in policy.checks() {
+            match &check.kind {
+                CheckKind::Threshold { metric, .. } if !signals.contains(&metric.signal()) => {
+                    signals.push(metric.signal());
+                }
+                CheckKind::Threshold { .. } => {}
+                CheckKind::WorseThanStable { .. } => weighings += 1,
+            }
+        }
+        let track = |signal| Track { signal, cursor: now, history: History::default() };
+        Self {
+            tracks: signals.into_iter().map(track).collect(),
+            evidence: vec![Weighing::default(); weighings],
+            silent_since: None,
+            last: None,
+        }
+    }
+
+    /// Tells whether the memory fits the policy's checks.
+    pub(super) fn fits(&self, policy: &Policy) -> bool {
+        let fresh = Self::new(policy, Timestamp::EPOCH);
+        self.evidence.len() == fresh.evidence.len()
+            && self.tracks.iter().map(|t| &t.signal).eq(fresh.tracks.iter().map(|t| &t.signal))
+    }
+
+    pub(super) fn queries(&self) -> Vec<Query> {
+        self.tracks.iter().map(|track| Query::new(track.signal.clone(), track.cursor)).collect()
+    }
+
+    /// Counts nothing up to `from`: the weight has changed, and the mesh needs a moment to follow.
+    pub(super) fn skip_to(&mut self, from: Timestamp) {
+        for track in &mut self.tracks {
+            track.cursor = track.cursor.max(from);
+        }
+        self.last = None;
+        self.silent_since = None;
+    }
+
+    /// Tells whether the last tick that said anything was passing and lies not too far back.
+    pub(super) fn is_passing(&self, policy: &Policy, now: Timestamp) -> bool {
+        self.last.is_some_and(|last| {
+            last.ruling == Ruling::GoOn && now.since(last.until) <= policy.every().saturating_mul(2)
+        })
+    }
+
+    /// Judges one tick.
+    pub(super) fn judge(
+        &mut self,
+        policy: &Policy,
+        (stage, weight): (usize, Weight),
+        asked: (&[Query], Timestamp),
+        answers: &[Result<Measured, Failure>],
+        now: Timestamp,
+    ) -> Judged {
+        let seen = self.take_in(policy, asked, answers);
+        let mut checks = Vec::with_capacity(policy.checks().len() + 1);
+        if policy.hard_limit() {
+            checks.push(hard_limit(weight, &seen[0]));
+        }
+        let mut weighed = 0;
+        for check in policy.checks() {
+            checks.push(match &check.kind {
+                CheckKind::Threshold { .. } => self.threshold(check, weight, &seen),
+                CheckKind::WorseThanStable { ratio, false_alarm } => {
+                    weighed += 1;
+                    let starts = Starts::over(policy.mixed_time());
+                    let limits = EvidenceLimits::new(*ratio, *false_alarm, starts);
+                    weigh(&mut self.evidence[weighed - 1], check, &limits, weight, &seen[0])
+                }
+            });
+        }
+        self.rule(policy, (stage, weight), &seen, checks, now)
+    }
+
+    /// Moves the cursors and remembers the readings.
+    fn take_in<'a>(
+        &mut self,
+        policy: &Policy,
+        (queries, until): (&[Query], Timestamp),
+        answers: &'a [Result<Measured, Failure>],
+    ) -> Vec<Seen<'a>> {
+        let keep = longest_look_back(policy);
+        let missing = || Failure::new(FailureKind::Invalid, "the source left this query unanswered");
+        self.tracks
+            .iter_mut()
+            .enumerate()
+            .map(|(i, track)| match answers.get(i) {
+                None => Seen::Failed(missing()),
+                Some(Err(failure)) => Seen::Failed(failure.clone()),
+                Some(Ok(measured)) if measured.covered.is_empty() => Seen::Pending,
+                Some(Ok(measured)) => {
+                    let asked_after = queries.get(i).map_or(track.cursor, |query| query.after);
+                    let after = track.cursor.max(asked_after);
+                    if measured.covered.after < after || measured.covered.until > until {
+                        return Seen::Failed(overlap(measured.covered, Window::new(after, until)));
+                    }
+                    track.cursor = measured.covered.until;
+                    if !keep.is_zero() {
+                        track.history.push(measured.covered, &measured.sides, keep);
+                    }
+                    Seen::Fresh(measured)
+                }
+            })
+            .collect()
+    }
+
+    fn threshold(&self, check: &Check, weight: Weight, seen: &[Seen<'_>]) -> CheckResult {
+        let CheckKind::Threshold { metric, .. } = &check.kind else {
+            return result(check, Verdict::NotApplicable, Finding::Nothing);
+        };
+        if !applies(&check.kind, weight) {
+            return result(check, Verdict::NotApplicable, Finding::Nothing);
+        }
+        let signal = metric.signal();
+        let found = self.tracks.iter().zip(seen).find(|(track, _)| track.signal == signal);
+        let (verdict, finding) = match found {
+            Some((track, Seen::Fresh(measured))) => threshold::judge(&check.kind, measured, &track.history),
+            Some((_, Seen::Failed(failure))) => (Verdict::Error, Finding::Failed(failure.clone())),
+            Some((_, Seen::Pending)) | None => (Verdict::Pending, Finding::Nothing),
+        };
+        result(check, verdict, finding)
+    }
+
+    fn rule(
+        &mut self,
+        policy: &Policy,
+        (stage, weight): (usize, Weight),
+        seen: &[Seen<'_>],
+        checks: Vec<CheckResult>,
+        now: Timestamp,
+    ) -> Judged {
+        let guilt = self.guilt(policy, &checks, now);
+        let mut ruling = checks.iter().map(ruling_of).max_by_key(severity).unwrap_or(Ruling::GoOn);
+        if guilt.is_some() {
+            ruling = Ruling::RollBack;
+        }
+        let covered = self.covered(policy, weight, seen);
+        if let Some(window) = covered
+            && ruling != Ruling::Wait
+        {
+            self.last = Some(Last { ruling, until: window.until });
+        } else if ruling == Ruling::Hold {
+            self.last = None;
+        }
+        let judgement = Judgement {
+            stage,
+            weight,
+            window: match &seen[0] {
+                Seen::Fresh(measured) => measured.covered,
+                _ => Window::new(self.tracks[0].cursor, self.tracks[0].cursor),
+            },
+            requests: counts(&seen[0]),
+            p95: self.p95(seen),
+            checks,
+            ruling,
+            held_ms: 0,
+            notes: notes(&self.tracks, seen),
+        };
+        Judged { judgement, covered, guilty: guilt }
+    }
+
+    /// Says why the canary is to be taken back: by a failed check, or because the source was silent too long.
+    fn guilt(&mut self, policy: &Policy, checks: &[CheckResult], now: Timestamp) -> Option<Guilt> {
+        let failed = |c: &&CheckResult| c.verdict == Verdict::Fail && c.then == Then::RollBack;
+        let silent = checks.iter().any(|c| c.verdict == Verdict::NoData && c.then != Then::Warn);
+        let since = silent.then(|| self.silent_since.unwrap_or(now));
+        self.silent_since = since;
+        if let Some(check) = checks.iter().find(failed) {
+            return Some(Guilt::Check(check.clone()));
+        }
+        let silence = now.since(since?);
+        let no_data = policy.no_data();
+        (no_data.then == Then::RollBack && silence >= no_data.after())
+            .then(|| Guilt::Silence { for_ms: millis(silence) })
+    }
+
+    /// Returns the window that all checks which apply have seen, if each has seen one.
+    fn covered(&self, policy: &Policy, weight: Weight, seen: &[Seen<'_>]) -> Option<Window> {
+        let mut shortest: Option<Window> = None;
+        for (track, seen) in self.tracks.iter().zip(seen) {
+            if !signal_applies(policy, &track.signal, weight) {
+                continue;
+            }
+            let Seen::Fresh(measured) = seen else { return None };
+            if shortest.is_none_or(|window| measured.covered.length() < window.length()) {
+                shortest = Some(measured.covered);
+            }
+        }
+        shortest
+    }
+
+    fn p95(&self, seen: &[Seen<'_>]) -> BySide<Option<f64>> {
+        let latency = self.tracks.iter().zip(seen).find_map(|(track, seen)| match seen {
+            Seen::Fresh(measured) if track.signal == Signal::Latency => Some(measured),
+            _ => None,
+        });
+        BySide::from_fn(|side| match latency.map(|measured| measured.sides.get(side)) {
+            Some(Reading::Buckets(buckets)) => buckets.quantile(Quantile::P95.fraction()),
+            _ => None,
+        })
+    }
+}
+
+fn result(check: &Check, verdict: Verdict, finding: Finding) -> CheckResult {
+    CheckResult::new(Arc::from(check.name.as_str()), verdict, check.then, finding)
+}
+
+fn overlap(seen: Window, asked: Window) -> Failure {
+    Failure::new(
+        FailureKind::Invalid,
+        format!(
+            "the source covered {} to {} where {} to {} was asked: counting it would count requests twice",
+            seen.after, seen.until, asked.after, asked.until
+        ),
+    )
+}
+
+/// Returns the longest stretch of covered time that any check looks back.
+fn longest_look_back(policy: &Policy) -> Duration {
+    let look_back = |check: &Check| match check.kind {
+        CheckKind::Threshold { for_ms, .. } => Duration::from_millis(for_ms),
+        CheckKind::WorseThanStable { .. } => Duration::ZERO,
+    };
+    policy.checks().iter().map(look_back).max().unwrap_or_default()
+}
+
+/// Tells whether the plan gives both sides the traffic that a check needs.
+fn applies(kind: &CheckKind, weight: Weight) -> bool {
+    let compares = match kind {
+        CheckKind::Threshold { limit, .. } => matches!(limit, Limit::TimesStable(_)),
+        CheckKind::WorseThanStable { .. } => true,
+    };
+    weight != Weight::ZERO && !(compares && weight == Weight::FULL)
+}
+
+/// Tells whether any check needs this signal at this weight, more than to warn.
+fn signal_applies(policy: &Policy, signal: &Signal, weight: Weight) -> bool {
+    let reads = |check: &Check| match &check.kind {
+        CheckKind::Threshold { metric, .. } => metric.signal() == *signal,
+        CheckKind::WorseThanStable { .. } => *signal == Signal::Requests,
+    };
+    let mixed = weight != Weight::ZERO && weight != Weight::FULL;
+    (policy.hard_limit() && mixed && *signal == Signal::Requests)
+        || policy.checks().iter().any(|c| c.then != Then::Warn && reads(c) && applies(&c.kind, weight))
+}
+
+/// Tells whether any check that can stop the rollout applies at this weight.
+pub(super) fn any_applies(policy: &Policy, weight: Weight) -> bool {
+    let mixed = weight != Weight::ZERO && weight != Weight::FULL;
+    (policy.hard_limit() && mixed)
+        || policy.checks().iter().any(|c| c.then != Then::Warn && applies(&c.kind, weight))
+}
+
+fn ruling_of(check: &CheckResult) -> Ruling {
+    match (check.verdict, check.then) {
+        (Verdict::Pass | Verdict::NotApplicable, _) | (_, Then::Warn) => Ruling::GoOn,
+        (Verdict::Pending, _) => Ruling::Wait,
+        (Verdict::Fail, Then::RollBack) => Ruling::RollBack,
+        (Verdict::Fail | Verdict::NoData | Verdict::Error | Verdict::Inconclusive, _) => Ruling::Hold,
+    }
+}
+
+const fn severity(ruling: &Ruling) -> u8 {
+    match ruling {
+        Ruling::GoOn => 0,
+        Ruling::Wait => 1,
+        Ruling::Hold => 2,
+        Ruling::RollBack => 3,
+    }
+}
+
+fn counts(seen: &Seen<'_>) -> Option<BySide<Counts>> {
+    let Seen::Fresh(measured) = seen else { return None };
+    match (&measured.sides.stable, &measured.sides.canary) {
+        (Reading::Counts(stable), Reading::Counts(canary)) => {
+            Some(BySide { stable: *stable, canary: *canary })
+        }
+        _ => None,
+    }
+}
+
+fn notes(tracks: &[Track], seen: &[Seen<'_>]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (track, seen) in tracks.iter().zip(seen) {
+        match seen {
+            Seen::Fresh(measured) => notes.extend(measured.notes.iter().cloned()),
+            Seen::Failed(failure) if track.signal == Signal::Requests => {
+                notes.push(format!("{}: {failure}", track.signal));
+            }
+            Seen::Failed(_) | Seen::Pending => {}
+        }
+    }
+    notes
+}
+
+/// Returns both sides' counts, or the verdict that their lack means.
+fn both_counts(seen: &Seen<'_>) -> Result<BySide<Counts>, (Verdict, Finding)> {
+    let measured = match seen {
+        Seen::Fresh(measured) => measured,
+        Seen::Pending => return Err((Verdict::Pending, Finding::Nothing)),
+        Seen::Failed(failure) => return Err((Verdict::Error, Finding::Failed(failure.clone()))),
+    };
+    if let Some(counts) = counts(seen) {
+        return Ok(counts);
+    }
+    let silent = |side| matches!(measured.sides.get(side), Reading::NoData | Reading::NotFinite);
+    if Side::BOTH.into_iter().any(silent) {
+        return Err((Verdict::NoData, Finding::Nothing));
+    }
+    let failure = Failure::new(FailureKind::Invalid, "the source answered `requests` with something other than counts");
+    Err((Verdict::Error, Finding::Failed(failure)))
+}
+
+fn hard_limit(weight: Weight, seen: &Seen<'_>) -> CheckResult {
+    let mixed = weight != Weight::ZERO && weight != Weight::FULL;
+    let (verdict, finding) = match both_counts(seen) {
+        _ if !mixed => (Verdict::NotApplicable, Finding::Nothing),
+        Err(lack) => lack,
+        Ok(requests) => match analysis::hard_limit(requests.stable, requests.canary) {
+            Some(true) => (Verdict::Fail, Finding::HardLimit { requests }),
+            Some(false) => (Verdict::Pass, Finding::HardLimit { requests }),
+            None => (Verdict::NotApplicable, Finding::Nothing),
+        },
+    };
+    CheckResult::new(Arc::from(HARD_LIMIT), verdict, Then::RollBack, finding)
+}
+
+fn weigh(
+    weighing: &mut Weighing,
+    check: &Check,
+    limits: &EvidenceLimits,
+    weight: Weight,
+    seen: &Seen<'_>,
+) -> CheckResult {
+    if !applies(&check.kind, weight) {
+        return result(check, Verdict::NotApplicable, Finding::Nothing);
+    }
+    let requests = match both_counts(seen) {
+        Ok(requests) => requests,
+        Err((verdict, finding)) => return result(check, verdict, finding),
+    };
+    let live = Duration::from_millis(weighing.live_ms);
+    let tick = Tick { stable: requests.stable, canary: requests.canary };
+    let evidence = weighing.state.add(limits, tick, live);
+    weighing.requests.stable.add(requests.stable);
+    weighing.requests.canary.add(requests.canary);
+    if let Seen::Fresh(measured) = seen {
+        weighing.live_ms = weighing.live_ms.saturating_add(millis(measured.covered.length()));
+    }
+    let finding = Finding::Evidence {
+        requests: weighing.requests,
+        odds: evidence.odds(),
+        needed: 1.0 / limits.false_alarm,
+    };
+    result(check, if evidence.convicted { Verdict::Fail } else { Verdict::Pass }, finding)
+}

@@ -1,0 +1,136 @@
+//! Numbers records and effects, and keeps back what must be durable first.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Answer, Effect};
+use crate::record::{Content, Record};
+use crate::value::{CommandId, EffectId, Timestamp};
+
+/// How many tries to save the last state of an ended rollout are worth waiting for.
+const LAST_TRIES: u32 = 5;
+
+/// Counts what was given out, and holds what observers have not been told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Ledger {
+    next_effect: u64,
+    next_record: u64,
+    /// The number of the state that was last asked to be saved.
+    rev: u64,
+    /// Records that are not known to be durable, with the state that holds them.
+    outbox: VecDeque<(u64, Record)>,
+    #[serde(skip)]
+    transient: Transient,
+}
+
+/// What a new holder begins anew.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Transient {
+    saved: u64,
+    saving: bool,
+    changed: bool,
+    failures: u32,
+    retry_at: Option<Timestamp>,
+    answers: Vec<(u64, CommandId, Answer)>,
+}
+
+impl Ledger {
+    pub(super) fn effect_id(&mut self) -> EffectId {
+        self.next_effect += 1;
+        EffectId::new(self.next_effect)
+    }
+
+    /// Returns the number of the next state that will be saved, which holds all that has happened by now.
+    pub(super) fn next_rev(&mut self) -> u64 {
+        self.transient.changed = true;
+        self.rev + 1
+    }
+
+    pub(super) fn is_saved(&self, rev: u64) -> bool {
+        rev <= self.transient.saved
+    }
+
+    pub(super) fn record(&mut self, at: Timestamp, content: Content) -> &Record {
+        self.next_record += 1;
+        let rev = self.next_rev();
+        self.outbox.push_back((rev, Record::new(self.next_record, at, content)));
+        &self.outbox[self.outbox.len() - 1].1
+    }
+
+    /// Answers a command once what it changed is durable.
+    pub(super) fn answer(&mut self, command: CommandId, answer: Answer) {
+        let rev = self.next_rev();
+        self.transient.answers.push((rev, command, answer));
+    }
+
+    /// Asks for the state to be saved if anything changed and no other save is under way.
+    pub(super) fn seal(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let transient = &mut self.transient;
+        let waits = transient.retry_at.is_some_and(|at| now < at);
+        if transient.changed && !transient.saving && !waits {
+            transient.changed = false;
+            transient.saving = true;
+            transient.retry_at = None;
+            self.rev += 1;
+            effects.push(Effect::Persist { rev: self.rev });
+        }
+    }
+
+    /// Takes note that a state was saved, and gives out what waited for it.
+    pub(super) fn saved(&mut self, rev: u64, effects: &mut Vec<Effect>) {
+        if rev != self.rev || !self.transient.saving {
+            return;
+        }
+        self.transient.saving = false;
+        self.transient.failures = 0;
+        self.transient.saved = rev;
+        self.give_out(rev, effects);
+    }
+
+    /// Takes note that a state could not be saved; `ended` rollouts stop waiting after a few tries.
+    pub(super) fn not_saved(&mut self, rev: u64, now: Timestamp, ended: bool, effects: &mut Vec<Effect>) {
+        if rev != self.rev || !self.transient.saving {
+            return;
+        }
+        let transient = &mut self.transient;
+        transient.saving = false;
+        transient.changed = true;
+        transient.failures += 1;
+        let wait = 200_u64 << transient.failures.min(6);
+        transient.retry_at = Some(now + std::time::Duration::from_millis(wait));
+        if ended && transient.failures >= LAST_TRIES {
+            transient.changed = false;
+            transient.retry_at = None;
+            self.give_out(u64::MAX, effects);
+        }
+    }
+
+    fn give_out(&mut self, rev: u64, effects: &mut Vec<Effect>) {
+        while self.outbox.front().is_some_and(|(needs, _)| *needs <= rev) {
+            effects.extend(self.outbox.pop_front().map(|(_, record)| Effect::Notify(record)));
+        }
+        self.transient.answers.retain(|(needs, command, answer)| {
+            let ready = *needs <= rev;
+            if ready {
+                effects.push(Effect::Answer { command: command.clone(), answer: answer.clone() });
+            }
+            !ready
+        });
+    }
+
+    /// Gives out again what the saved state says observers may not have been told.
+    pub(super) fn restored(&mut self, effects: &mut Vec<Effect>) {
+        self.transient = Transient { saved: self.rev, ..Transient::default() };
+        self.give_out(self.rev, effects);
+    }
+
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        self.transient.retry_at
+    }
+
+    /// Tells whether everything that happened was given out.
+    pub(super) fn is_settled(&self) -> bool {
+        self.outbox.is_empty() && self.transient.answers.is_empty() && !self.transient.saving
+    }
+}

@@ -1,0 +1,188 @@
+//! The machine: a rollout as a pure function of its policy and of what happened.
+//!
+//! [`Rollout::step`] takes an [`Event`] and the time, and returns [`Effect`]s: what to do now. It reads no
+//! clock, does no I/O and draws no random number, so the same machine is driven live by the driver,
+//! run in virtual time by the simulator, replayed from a journal, or stepped by hand:
+//!
+//! ```
+//! use std::time::Duration;
+//! use canary_core::policy::Policy;
+//! use canary_core::rollout::{Effect, Event, Rollout};
+//! use canary_core::value::{Timestamp, Weight};
+//!
+//! let policy = Policy::builder("shop").stage("all", Weight::FULL, Duration::from_secs(60)).build()?;
+//! let now = Timestamp::from_millis(1_000);
+//! let (mut rollout, effects) = Rollout::start("shop-1".parse()?, policy, now);
+//! // The first thing it wants is to be durable; only then it touches the route.
+//! assert_eq!(effects, [Effect::Persist { rev: 1 }]);
+//! let effects = rollout.step(Event::Persisted { rev: 1, result: Ok(()) }, now);
+//! assert!(matches!(effects[..], [Effect::Notify(_), Effect::Run { .. }]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod calls;
+mod command;
+mod effect;
+mod event;
+mod flight;
+mod judge;
+mod ledger;
+mod phase;
+mod snapshot;
+mod status;
+mod transition;
+
+pub use effect::{Action, Effect};
+pub use event::{Answer, Command, CommandKind, Event, Reply};
+pub use phase::Phase;
+pub use snapshot::{Snapshot, SnapshotError};
+pub use status::{Status, Waiting};
+
+use std::sync::Arc;
+
+use crate::policy::{Policy, Stage};
+use crate::record::{Content, Outcome};
+use crate::report::Report;
+use crate::value::{Epoch, RolloutId, Timestamp, Weight};
+use flight::Flight;
+use snapshot::State;
+
+/// Runs one rollout: plain data that turns events into effects.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rollout {
+    policy: Arc<Policy>,
+    /// What a new holder needs.
+    state: State,
+    /// What a new holder finds out anew.
+    flight: Flight,
+    effects: Vec<Effect>,
+}
+
+impl Rollout {
+    /// Begins a rollout and returns the first effects.
+    #[must_use]
+    pub fn start(id: RolloutId, policy: impl Into<Arc<Policy>>, now: Timestamp) -> (Self, Vec<Effect>) {
+        let policy = policy.into();
+        let state = State::new(id.clone(), &policy, now);
+        let mut rollout = Self { policy, state, flight: Flight::default(), effects: Vec::new() };
+        rollout.record(now, Content::Started {
+            rollout: id,
+            policy: rollout.policy.name().to_owned(),
+            stages: rollout.policy.stages().len(),
+        });
+        let effects = rollout.settle(now);
+        (rollout, effects)
+    }
+
+    /// Takes a rollout up from its snapshot; step it with [`Event::Restored`] next.
+    ///
+    /// # Errors
+    /// [`SnapshotError`] if the snapshot is of a version that this library does not know, or does not fit the policy.
+    pub fn restore(snapshot: Snapshot, policy: impl Into<Arc<Policy>>) -> Result<Self, SnapshotError> {
+        let policy = policy.into();
+        let state = snapshot.into_state(&policy)?;
+        Ok(Self { policy, state, flight: Flight::default(), effects: Vec::new() })
+    }
+
+    /// Takes in what happened and returns what to do, in this order.
+    ///
+    /// A time before that of an earlier event counts as that time: a clock that goes back stands still.
+    #[must_use]
+    pub fn step(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
+        let now = now.max(self.state.seen);
+        match event {
+            Event::Tick => {}
+            Event::Restored => self.restored(now),
+            Event::Persisted { rev, result: Ok(()) } => self.state.ledger.saved(rev, &mut self.effects),
+            Event::Persisted { rev, result: Err(_) } => {
+                let ended = self.outcome().is_some();
+                self.state.ledger.not_saved(rev, now, ended, &mut self.effects);
+            }
+            Event::Reply { id, attempt, reply } => self.replied(id, attempt, reply, now),
+            Event::Command(command) => self.commanded(command, now),
+        }
+        self.settle(now)
+    }
+
+    /// Does what has become due, and returns all effects of this step.
+    fn settle(&mut self, now: Timestamp) -> Vec<Effect> {
+        self.advance(now);
+        self.state.seen = now;
+        self.state.ledger.seal(now, &mut self.effects);
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Returns when to send [`Event::Tick`] if nothing happens before; `None` when only an answer or a
+    /// command can change anything, or nothing can any more.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        [self.flight.deadline(), self.state.ledger.deadline(), self.phase_deadline()].into_iter().flatten().min()
+    }
+
+    /// Returns all that a new holder needs, to be saved when [`Effect::Persist`] asks for it.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::of(&self.state)
+    }
+
+    /// Returns how the rollout ended, if it has.
+    #[must_use]
+    pub const fn outcome(&self) -> Option<&Outcome> {
+        match &self.state.phase {
+            Phase::Ended { outcome } => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// Tells whether the rollout has ended and every record and answer was given out.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.outcome().is_some() && self.state.ledger.is_settled()
+    }
+
+    /// Returns what has happened so far.
+    #[must_use]
+    pub const fn report(&self) -> &Report {
+        &self.state.report
+    }
+
+    /// Returns where the rollout stands.
+    #[must_use]
+    pub const fn phase(&self) -> &Phase {
+        &self.state.phase
+    }
+
+    /// Returns the rollout's id.
+    #[must_use]
+    pub const fn id(&self) -> &RolloutId {
+        &self.state.id
+    }
+
+    /// Returns the current holder's number.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.state.epoch
+    }
+
+    /// Returns the policy.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Returns the weight that the router last accepted.
+    #[must_use]
+    pub const fn weight(&self) -> Weight {
+        self.state.routed
+    }
+
+    fn stage(&self, index: usize) -> &Stage {
+        // A stage's index comes from this policy, or from a snapshot that was checked against it.
+        &self.policy.stages()[index]
+    }
+
+    fn record(&mut self, now: Timestamp, content: Content) {
+        let record = self.state.ledger.record(now, content);
+        self.state.report.fold(record);
+    }
+}

@@ -1,0 +1,148 @@
+//! What is saved of a rollout.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::judge::Judge;
+use super::ledger::Ledger;
+use super::{Answer, Phase};
+use crate::policy::Policy;
+use crate::report::Report;
+use crate::value::{CommandId, Epoch, RolloutId, Timestamp, Version, Weight, Window};
+
+/// The version of the form in which this library writes snapshots.
+const VERSION: u32 = 1;
+
+/// Holds all that a new holder needs; opaque, versioned, serde.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    version: u32,
+    state: State,
+}
+
+/// Tells why a snapshot cannot be taken up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// It was written by a newer library.
+    #[error("the snapshot has version {0}, and this library knows up to {VERSION}: use the newer library that wrote it")]
+    Newer(u32),
+    /// It belongs to another policy.
+    #[error("the snapshot does not fit the policy `{policy}`: {what}")]
+    OtherPolicy {
+        /// The policy's name.
+        policy: String,
+        /// What does not fit.
+        what: String,
+    },
+}
+
+impl Snapshot {
+    pub(super) fn of(state: &State) -> Self {
+        Self { version: VERSION, state: state.clone() }
+    }
+
+    /// Returns the rollout that it is of.
+    #[must_use]
+    pub const fn rollout(&self) -> &RolloutId {
+        &self.state.id
+    }
+
+    /// Returns the holder that wrote it.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.state.epoch
+    }
+
+    /// Returns where the rollout stood.
+    #[must_use]
+    pub const fn phase(&self) -> &Phase {
+        &self.state.phase
+    }
+
+    /// Returns what had happened.
+    #[must_use]
+    pub const fn report(&self) -> &Report {
+        &self.state.report
+    }
+
+    /// Tells whether the rollout was over.
+    #[must_use]
+    pub const fn is_ended(&self) -> bool {
+        matches!(self.state.phase, Phase::Ended { .. })
+    }
+
+    pub(super) fn into_state(self, policy: &Policy) -> Result<State, SnapshotError> {
+        if self.version > VERSION {
+            return Err(SnapshotError::Newer(self.version));
+        }
+        let other = |what: String| SnapshotError::OtherPolicy { policy: policy.name().to_owned(), what };
+        let stages = policy.stages();
+        match &self.state.phase {
+            Phase::Entering { stage, .. } | Phase::Holding { stage, .. } if *stage >= stages.len() => {
+                return Err(other(format!("it stands in stage {} of {}", stage + 1, stages.len())));
+            }
+            Phase::Holding { stage, opened, .. } if *opened > stages[*stage].gates.len() => {
+                return Err(other(format!("{opened} gates of stage `{}` are open", stages[*stage].name)));
+            }
+            _ => {}
+        }
+        if self.state.report.policy != policy.name() {
+            return Err(other(format!("it is of the policy `{}`", self.state.report.policy)));
+        }
+        if !self.state.judge.fits(policy) {
+            return Err(other("its checks are not the policy's".to_owned()));
+        }
+        Ok(self.state)
+    }
+}
+
+/// Holds the saved part of the machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct State {
+    pub(super) id: RolloutId,
+    pub(super) epoch: Epoch,
+    pub(super) phase: Phase,
+    /// Since when the rollout is paused.
+    pub(super) paused: Option<Timestamp>,
+    /// What the router last accepted for the canary.
+    pub(super) routed: Weight,
+    /// What the next raise may be based on; unknown to a new holder.
+    #[serde(skip)]
+    pub(super) version: Option<Version>,
+    /// When the machine last saw an event.
+    pub(super) seen: Timestamp,
+    /// When the metrics are next looked at.
+    pub(super) next_tick: Option<Timestamp>,
+    /// Up to when live time was counted where no check applies.
+    pub(super) counted_to: Timestamp,
+    /// When nobody looked, after the last take-over.
+    pub(super) blind: Option<Window>,
+    pub(super) judge: Judge,
+    pub(super) ledger: Ledger,
+    /// The last commands and their answers.
+    pub(super) commands: VecDeque<(CommandId, Answer)>,
+    pub(super) report: Report,
+}
+
+impl State {
+    pub(super) fn new(id: RolloutId, policy: &Policy, now: Timestamp) -> Self {
+        Self {
+            id,
+            epoch: Epoch::new(1),
+            phase: Phase::Starting,
+            paused: None,
+            routed: Weight::ZERO,
+            version: None,
+            seen: now,
+            next_tick: None,
+            counted_to: now,
+            blind: None,
+            judge: Judge::new(policy, now),
+            ledger: Ledger::default(),
+            commands: VecDeque::new(),
+            report: Report::default(),
+        }
+    }
+}
