@@ -103,12 +103,12 @@ mod tests {
     fn it_sums_just_the_newest_stretch_and_forgets_the_rest() {
         let mut history = History::default();
         for i in 0..100 {
-            let sides = BySide { stable: counts(1, 0), canary: counts(i, 1) };
+            let sides = BySide { stable: counts(1, 0), canary: counts(i + 1, 1) };
             history.push(second(i), &sides, Duration::from_secs(3));
         }
         assert_eq!(history.slices.len(), 3);
         let sum = history.sum(Duration::from_secs(2));
-        assert_eq!(sum.sides.canary, counts(99 + 98, 2));
+        assert_eq!(sum.sides.canary, counts(100 + 99, 2));
         assert_eq!(sum.covered, Duration::from_secs(2));
     }
 

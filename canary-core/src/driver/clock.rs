@@ -1,0 +1,40 @@
+//! The one place that reads the time.
+
+use crate::value::{Timestamp, millis};
+
+/// Tells the time as a start plus monotonic time, so that it never goes back or jumps within a process.
+///
+/// Under tokio's paused clock it is paused as well.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: Timestamp,
+    since: tokio::time::Instant,
+}
+
+impl Clock {
+    /// Starts from the system's time.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the time")]
+    pub fn system() -> Self {
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Self::starting_at(Timestamp::EPOCH + since_epoch.unwrap_or_default())
+    }
+
+    /// Starts from a given time; for tests, and for replaying the past.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the time")]
+    pub fn starting_at(start: Timestamp) -> Self {
+        Self { start, since: tokio::time::Instant::now() }
+    }
+
+    /// Returns the time now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.start + self.since.elapsed()
+    }
+
+    /// Returns the instant to sleep until for a time.
+    pub(super) fn instant(&self, at: Timestamp) -> tokio::time::Instant {
+        self.since + std::time::Duration::from_millis(millis(at.since(self.start)))
+    }
+}

@@ -1,0 +1,35 @@
+//! A policy in virtual time, against a made-up service: offline, in microseconds, the same for the same seed.
+//!
+//! ```
+//! use std::time::Duration;
+//! use canary_core::policy::{Check, Policy};
+//! use canary_core::simulate::{Service, Simulation};
+//! use canary_core::value::Weight;
+//!
+//! let policy = Policy::builder("checkout")
+//!     .stage("first", Weight::percent(5), Duration::from_secs(600))
+//!     .stage("half", Weight::percent(50), Duration::from_secs(600))
+//!     .stage("full", Weight::FULL, Duration::from_secs(60))
+//!     .check(Check::worse_than_stable("errors", 1.25))
+//!     .build()?;
+//! let bad = Simulation::of(&policy)
+//!     .traffic(200.0)
+//!     .stable(Service::healthy().errors(0.001))
+//!     .canary(Service::healthy().errors(0.05))
+//!     .seed(7)
+//!     .run();
+//! bad.assert_rolled_back_by("errors");
+//! assert!(bad.highest_weight() < Weight::percent(50));
+//!
+//! Simulation::of(&policy).traffic(200.0).seed(7).run().assert_promoted();
+//! # Ok::<(), canary_core::policy::PolicyError>(())
+//! ```
+
+mod draw;
+mod run;
+mod service;
+mod world;
+
+pub use run::{Opening, Simulation};
+pub use service::Service;
+pub use world::World;

@@ -1,0 +1,288 @@
+//! Runs the machine in virtual time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Service, World};
+use crate::policy::{GateKind, Policy};
+use crate::ports::Decision;
+use crate::record::Record;
+use crate::report::Report;
+use crate::rollout::{Action, Command, CommandKind, Effect, Event, Phase, Reply, Rollout, Snapshot};
+use crate::value::{Actor, BySide, CommandId, GateName, RolloutId, Timestamp};
+
+/// When simulated rollouts begin: 2026-01-01T00:00:00Z.
+const BEGIN: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+/// Says when a gate of a simulated rollout opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Opening {
+    /// When it is asked.
+    AtOnce,
+    /// This long after it is asked.
+    After(Duration),
+    /// Not at all.
+    Never,
+}
+
+/// Simulates one rollout of a policy.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Simulation {
+    policy: Arc<Policy>,
+    requests_per_second: f64,
+    services: BySide<Service>,
+    seed: u64,
+    gates: BTreeMap<String, Opening>,
+    commands: Vec<(Duration, CommandKind)>,
+    crash_after: Option<usize>,
+    limit: Duration,
+}
+
+impl Simulation {
+    /// Begins with 100 requests per second, two healthy services, seed 0, and gates that open when they are asked.
+    pub fn of(policy: &Policy) -> Self {
+        let holds = policy.stages().iter().map(|stage| stage.hold()).fold(Duration::ZERO, Duration::saturating_add);
+        Self {
+            policy: Arc::new(policy.clone()),
+            requests_per_second: 100.0,
+            services: BySide { stable: Service::healthy(), canary: Service::healthy() },
+            seed: 0,
+            gates: BTreeMap::new(),
+            commands: Vec::new(),
+            crash_after: None,
+            limit: holds.saturating_mul(4).saturating_add(Duration::from_secs(3600)),
+        }
+    }
+
+    /// Sets the traffic of both sides together, in requests per second.
+    pub const fn traffic(mut self, requests_per_second: f64) -> Self {
+        self.requests_per_second = requests_per_second;
+        self
+    }
+
+    /// Says how the old version behaves.
+    pub fn stable(mut self, service: Service) -> Self {
+        self.services.stable = service;
+        self
+    }
+
+    /// Says how the new version behaves.
+    pub fn canary(mut self, service: Service) -> Self {
+        self.services.canary = service;
+        self
+    }
+
+    /// Chooses the randomness: the same seed gives the same rollout.
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Says when a gate opens.
+    pub fn gate(mut self, name: &str, opening: Opening) -> Self {
+        self.gates.insert(name.to_owned(), opening);
+        self
+    }
+
+    /// Gives a command this long after the begin.
+    pub fn command(mut self, after: Duration, command: CommandKind) -> Self {
+        self.commands.push((after, command));
+        self.commands.sort_by_key(|(after, _)| *after);
+        self
+    }
+
+    /// Lets the process die right after its nth effect, from 1, and a new one take over at once.
+    pub const fn crash_after(mut self, effect: usize) -> Self {
+        self.crash_after = Some(effect);
+        self
+    }
+
+    /// Stops after this much virtual time; four times all holds and an hour unless said.
+    pub const fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Runs the rollout and returns its report.
+    #[must_use]
+    pub fn run(&self) -> Report {
+        self.run_observed(|_| {})
+    }
+
+    /// Runs the rollout, shows each record that observers are told, and returns its report.
+    pub fn run_observed(&self, observe: impl FnMut(&Record)) -> Report {
+        Run::new(self, observe).to_end()
+    }
+
+    /// Makes the world that the rollout runs in.
+    #[must_use]
+    pub fn world(&self) -> World {
+        World::new(self.requests_per_second, self.services.clone(), self.seed)
+    }
+}
+
+/// Follows one simulated rollout.
+struct Run<'a, F> {
+    plan: &'a Simulation,
+    world: World,
+    rollout: Rollout,
+    now: Timestamp,
+    queue: VecDeque<Event>,
+    /// Commands still to come, in the order of time.
+    commands: VecDeque<(Timestamp, CommandKind)>,
+    /// The last approval that was arranged, so that each asking gets one.
+    arranged: Option<Timestamp>,
+    saved: Option<Snapshot>,
+    effects: usize,
+    observe: F,
+}
+
+impl<'a, F: FnMut(&Record)> Run<'a, F> {
+    fn new(plan: &'a Simulation, observe: F) -> Self {
+        let (rollout, effects) = start(plan);
+        let commands = plan.commands.iter().map(|(after, kind)| (BEGIN + *after, kind.clone())).collect();
+        let mut run = Self {
+            plan,
+            world: plan.world(),
+            rollout,
+            now: BEGIN,
+            queue: VecDeque::new(),
+            commands,
+            arranged: None,
+            saved: None,
+            effects: 0,
+            observe,
+        };
+        run.carry_out(effects);
+        run
+    }
+
+    fn to_end(mut self) -> Report {
+        let end = BEGIN + self.plan.limit;
+        while !self.rollout.is_settled() {
+            let event = match self.queue.pop_front() {
+                Some(event) => event,
+                None => match self.next_event() {
+                    Some(event) if self.now <= end => event,
+                    _ => break,
+                },
+            };
+            let effects = self.rollout.step(event, self.now);
+            self.carry_out(effects);
+            self.arrange_approval();
+        }
+        self.rollout.report().clone()
+    }
+
+    /// Moves time on to whatever comes next.
+    fn next_event(&mut self) -> Option<Event> {
+        let deadline = self.rollout.deadline();
+        match (self.commands.front(), deadline) {
+            (Some((at, _)), deadline) if deadline.is_none_or(|deadline| *at <= deadline) => {
+                self.now = self.now.max(*at);
+                let (_, kind) = self.commands.pop_front()?;
+                let id = CommandId::new(format!("simulated-{}", self.commands.len())).ok()?;
+                let actor = Actor::new("simulation").ok()?;
+                Some(Event::Command(Command::new(id, actor, kind)))
+            }
+            (_, deadline) => {
+                self.now = self.now.max(deadline?);
+                Some(Event::Tick)
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Persist { rev } => {
+                    self.saved = Some(self.rollout.snapshot());
+                    self.queue.push_back(Event::Persisted { rev, result: Ok(()) });
+                }
+                Effect::Run { call, action } => {
+                    let reply = match &action {
+                        Action::Route { traffic, at } => {
+                            Reply::Applied(self.world.apply(&call, traffic, at.as_ref()))
+                        }
+                        Action::Observe => Reply::Observed(Ok(self.world.observe(self.now))),
+                        Action::Measure { queries, until } => Reply::Measured(self.world.measure(queries, *until)),
+                        Action::AskGate { context } => self.ask_gate(&context.gate),
+                        Action::Release => Reply::Released(Ok(())),
+                    };
+                    self.queue.push_back(Event::Reply { id: call.id, attempt: call.attempt, reply });
+                }
+                Effect::Notify(record) => (self.observe)(&record),
+                Effect::Cancel(_) | Effect::Answer { .. } => {}
+            }
+            self.effects += 1;
+            if Some(self.effects) == self.plan.crash_after {
+                return self.crash();
+            }
+        }
+    }
+
+    /// Forgets everything but the saved state and the world, and takes over from there.
+    fn crash(&mut self) {
+        self.queue.clear();
+        let restored = self.saved.clone().map(|saved| Rollout::restore(saved, Arc::clone(&self.plan.policy)));
+        let effects = match restored {
+            Some(Ok(rollout)) => {
+                self.rollout = rollout;
+                self.rollout.step(Event::Restored, self.now)
+            }
+            _ => {
+                let (rollout, effects) = start(self.plan);
+                self.rollout = rollout;
+                effects
+            }
+        };
+        self.carry_out(effects);
+    }
+
+    fn opening(&self, gate: &GateName) -> Opening {
+        self.plan.gates.get(gate.as_str()).copied().unwrap_or(Opening::AtOnce)
+    }
+
+    fn ask_gate(&self, gate: &GateName) -> Reply {
+        let waited = match self.rollout.phase() {
+            Phase::Holding { asked: Some(asked), .. } => self.now.since(*asked),
+            _ => Duration::ZERO,
+        };
+        let decision = match self.opening(gate) {
+            Opening::AtOnce => Decision::Open,
+            Opening::After(wait) if waited >= wait => Decision::Open,
+            Opening::After(wait) => Decision::wait(wait.saturating_sub(waited), "the simulation opens it later"),
+            Opening::Never => Decision::wait(Duration::from_secs(60), "the simulation never opens it"),
+        };
+        Reply::Decided(Ok(decision))
+    }
+
+    /// Lets somebody approve the gate that waits for it, when the plan says so.
+    fn arrange_approval(&mut self) {
+        let Phase::Holding { stage, opened, asked: Some(asked), .. } = *self.rollout.phase() else { return };
+        let Some(gate) = self.rollout.policy().stages().get(stage).and_then(|s| s.gates.get(opened)).cloned() else {
+            return;
+        };
+        if self.arranged == Some(asked) || self.rollout.policy().gate(&gate).kind != GateKind::Approval {
+            return;
+        }
+        self.arranged = Some(asked);
+        let at = match self.opening(&gate) {
+            Opening::AtOnce => asked,
+            Opening::After(wait) => asked + wait,
+            Opening::Never => return,
+        };
+        let position = self.commands.partition_point(|(time, _)| *time <= at);
+        self.commands.insert(position, (at, CommandKind::Approve { gate }));
+    }
+}
+
+fn start(plan: &Simulation) -> (Rollout, Vec<Effect>) {
+    let id = RolloutId::new(format!("simulated-{}", plan.seed));
+    // The text is plain, so the fallback is never taken.
+    let id = id.unwrap_or_else(|_| unreachable!("a number is a plain name"));
+    Rollout::start(id, Arc::clone(&plan.policy), BEGIN)
+}

@@ -1,0 +1,197 @@
+//! A store of files: one folder for each target, replaced atomically under a lock.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::policy::PolicySpec;
+use crate::ports::{Claim, PortError, StateStore, Stored};
+use crate::rollout::Snapshot;
+use crate::value::{FailureKind, Revision, Target};
+
+/// Keeps rollouts in files below one folder, over crashes and for several processes of one machine.
+///
+/// Each target has a folder (`/` in its name becomes `~`) with `policy-N.json`, written once for each rollout, and
+/// `state.json`, replaced at each save: written beside it, flushed to disk, renamed. A lock file keeps
+/// processes from writing at the same time; a network file system must honour such locks.
+#[derive(Clone, Debug)]
+pub struct FileStore {
+    folder: Arc<PathBuf>,
+}
+
+/// Holds what `state.json` says.
+#[derive(Serialize, Deserialize)]
+struct StateFile {
+    revision: Revision,
+    /// Which claim's policy it belongs to.
+    claim: Revision,
+    state: Snapshot,
+}
+
+/// Holds what `policy-N.json` says.
+#[derive(Serialize, Deserialize)]
+struct PolicyFile {
+    claim: Revision,
+    policy: PolicySpec,
+}
+
+impl FileStore {
+    /// Keeps rollouts below this folder, which is made when it is first needed.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: Arc::new(folder.into()) }
+    }
+
+    /// Runs a change of one target on a thread that may wait for the disk.
+    async fn with<T: Send + 'static>(
+        &self,
+        target: &Target,
+        work: impl FnOnce(&Place) -> Result<T, PortError> + Send + 'static,
+    ) -> Result<T, PortError> {
+        let place = Place { folder: self.folder.join(target.as_str().replace('/', "~")) };
+        let done = tokio::task::spawn_blocking(move || {
+            let _lock = place.lock()?;
+            work(&place)
+        });
+        done.await.unwrap_or_else(|error| {
+            Err(PortError::new(FailureKind::Internal, "the file store's thread died").with_source(error))
+        })
+    }
+}
+
+#[async_trait]
+impl StateStore for FileStore {
+    async fn load(&self, target: &Target) -> Result<Option<Stored>, PortError> {
+        self.with(target, Place::load).await
+    }
+
+    async fn claim(&self, target: &Target, claim: &Claim, expect: Option<Revision>) -> Result<Revision, PortError> {
+        let claim = claim.clone();
+        self.with(target, move |place| {
+            let now = place.state()?.map(|file| file.revision);
+            if now != expect {
+                return Err(place.conflict());
+            }
+            let revision = now.unwrap_or_default().next();
+            // The policy goes first under a name of its own: a crash before the state is
+            // replaced leaves the old state with its old policy.
+            place.write(&place.policy_name(revision), &PolicyFile { claim: revision, policy: claim.policy })?;
+            place.write("state.json", &StateFile { revision, claim: revision, state: claim.state })?;
+            place.forget_policies_but(revision);
+            Ok(revision)
+        })
+        .await
+    }
+
+    async fn save(&self, target: &Target, state: &Snapshot, expect: Revision) -> Result<Revision, PortError> {
+        let state = state.clone();
+        self.with(target, move |place| {
+            let claim = match place.state()? {
+                Some(file) if file.revision == expect => file.claim,
+                _ => return Err(place.conflict()),
+            };
+            let revision = expect.next();
+            place.write("state.json", &StateFile { revision, claim, state })?;
+            Ok(revision)
+        })
+        .await
+    }
+
+    async fn confirm(&self, target: &Target, expect: Revision) -> Result<(), PortError> {
+        self.with(target, move |place| match place.state()? {
+            Some(file) if file.revision == expect => Ok(()),
+            _ => Err(place.conflict()),
+        })
+        .await
+    }
+}
+
+/// Names one target's folder.
+struct Place {
+    folder: PathBuf,
+}
+
+impl Place {
+    fn lock(&self) -> Result<File, PortError> {
+        let path = self.folder.join("lock");
+        let open = || -> io::Result<File> {
+            fs::create_dir_all(&self.folder)?;
+            let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+            file.lock()?;
+            Ok(file)
+        };
+        open().map_err(|error| failed("lock", &path, error))
+    }
+
+    fn load(&self) -> Result<Option<Stored>, PortError> {
+        let Some(file) = self.state()? else { return Ok(None) };
+        let name = self.policy_name(file.claim);
+        let policy: PolicyFile = self.read(&name)?.ok_or_else(|| {
+            PortError::new(FailureKind::Invalid, format!("{} is missing beside its state", self.folder.join(name).display()))
+        })?;
+        Ok(Some(Stored::new(Claim::new(policy.policy, file.state), file.revision)))
+    }
+
+    fn state(&self) -> Result<Option<StateFile>, PortError> {
+        self.read("state.json")
+    }
+
+    fn policy_name(&self, claim: Revision) -> String {
+        format!("policy-{claim}.json")
+    }
+
+    fn read<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Option<T>, PortError> {
+        let path = self.folder.join(name);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed("read", &path, error)),
+        };
+        serde_json::from_slice(&text).map(Some).map_err(|error| {
+            let message = format!("{} holds no rollout that this library can read", path.display());
+            PortError::new(FailureKind::Invalid, message).with_source(error)
+        })
+    }
+
+    fn write(&self, name: &str, value: &impl Serialize) -> Result<(), PortError> {
+        let (path, beside) = (self.folder.join(name), self.folder.join(format!("{name}.new")));
+        let replace = || -> io::Result<()> {
+            let mut file = File::create(&beside)?;
+            file.write_all(&serde_json::to_vec(value)?)?;
+            file.sync_all()?;
+            fs::rename(&beside, &path)?;
+            // The rename itself is durable only when the folder is.
+            File::open(&self.folder)?.sync_all()
+        };
+        replace().map_err(|error| failed("write", &path, error))
+    }
+
+    /// Removes policies of earlier rollouts; what cannot be removed does no harm.
+    fn forget_policies_but(&self, claim: Revision) {
+        let keep = self.policy_name(claim);
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with("policy-") && name != keep.as_str() {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    fn conflict(&self) -> PortError {
+        let message = format!("somebody else has written {}", self.folder.display());
+        PortError::new(FailureKind::Conflict, message)
+    }
+}
+
+fn failed(what: &str, path: &Path, error: io::Error) -> PortError {
+    let kind = match error.kind() {
+        io::ErrorKind::PermissionDenied => FailureKind::Denied,
+        _ => FailureKind::Unavailable,
+    };
+    PortError::new(kind, format!("could not {what} {}", path.display())).with_source(error)
+}
