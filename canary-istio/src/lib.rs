@@ -1,1 +1,8 @@
 //! Shifts traffic with Istio VirtualServices for canary rollouts.
+
+mod builder;
+mod resource;
+mod router;
+
+pub use builder::VirtualServiceRouterBuilder;
+pub use router::VirtualServiceRouter;
