@@ -5,4 +5,5 @@ mod resource;
 mod router;
 
 pub use builder::VirtualServiceRouterBuilder;
+pub use resource::VIRTUAL_SERVICE;
 pub use router::VirtualServiceRouter;

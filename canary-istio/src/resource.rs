@@ -2,8 +2,8 @@
 
 use canary_kube::RouteKind;
 
-/// The VirtualService, by its HTTP routes.
-pub(crate) const VIRTUAL_SERVICE: RouteKind = RouteKind {
+/// Describes Istio's `VirtualService` by its HTTP routes.
+pub const VIRTUAL_SERVICE: RouteKind = RouteKind {
     group: "networking.istio.io",
     version: "v1",
     kind: "VirtualService",

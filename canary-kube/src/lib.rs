@@ -9,6 +9,8 @@ mod object;
 mod route;
 mod selector;
 mod split;
+#[cfg(feature = "test-util")]
+pub mod testing;
 
 pub use client::{ClientError, client, client_from};
 pub use error::port_error;
