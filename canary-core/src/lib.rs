@@ -14,4 +14,6 @@ pub mod rollout;
 pub mod simulate;
 #[cfg(feature = "driver")]
 pub mod store;
+#[cfg(feature = "test-util")]
+pub mod testing;
 pub mod value;

@@ -37,6 +37,13 @@ impl PortError {
         self
     }
 
+    /// Says in front of the message what it is about: `VirtualService shop/checkout: …`.
+    #[must_use]
+    pub fn about(mut self, what: impl fmt::Display) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
     /// Notes how long the other side asks to be left alone.
     #[must_use]
     pub const fn with_retry_after(mut self, wait: Duration) -> Self {

@@ -31,7 +31,7 @@ pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
     /// Makes the traffic what is asked for, absolutely.
     ///
     /// `at` is the version that a *raise* is based on; `None` lowers, or sets what is already there, and
-    /// must not be held up by anybody else's writes.
+    /// must not be held up by anybody else's writes. Where it would raise, it is refused with `Conflict`.
     ///
     /// To be correct:
     /// - it changes nothing but what it owns: the two weights and its own marks;
