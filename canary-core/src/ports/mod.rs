@@ -20,6 +20,15 @@ pub use observer::Observer;
 pub use router::{Applied, Capabilities, Observed, TrafficRouter};
 pub use store::{Claim, StateStore, Stored};
 
+#[cfg(feature = "test-util")]
+pub use gate::MockGate;
+#[cfg(feature = "test-util")]
+pub use metrics::MockMetricSource;
+#[cfg(feature = "test-util")]
+pub use router::MockTrafficRouter;
+#[cfg(feature = "test-util")]
+pub use store::MockStateStore;
+
 use serde::{Deserialize, Serialize};
 
 use crate::value::{EffectId, Epoch, RolloutId, Timestamp};

@@ -146,6 +146,7 @@ impl Rollout {
         let conflict = failure.kind == FailureKind::Conflict;
         if attempt >= most {
             self.note_failure(|flight| &mut flight.route, &failure, now);
+            self.flight.route = None;
             return self.roll_back(Reason::RouterFailed { failure }, now);
         }
         self.retry(|flight| &mut flight.route, Urgency::Patient, failure, now);

@@ -180,18 +180,20 @@ impl Rollout {
         self.move_on(now);
     }
 
+    /// Takes in what a gate said; its call is answered.
     pub(super) fn gate_decided(&mut self, decision: Decision, now: Timestamp) {
-        let Some(Action::AskGate { context }) = self.flight.gate.as_ref().map(|p| &p.action) else { return };
-        let gate = context.gate.clone();
-        match decision {
-            Decision::Open => self.open_gate(None, now),
-            Decision::Reject { why } => self.roll_back(Reason::GateRejected { gate, why }, now),
-            Decision::Wait { retry_after_ms, .. } => {
-                let wait = Duration::from_millis(retry_after_ms.clamp(100, 3_600_000));
-                if let Some(pending) = &mut self.flight.gate {
-                    pending.wait_until(now + wait);
-                }
+        let Some(mut pending) = self.flight.gate.take() else { return };
+        match (decision, &pending.action) {
+            (Decision::Open, _) => self.open_gate(None, now),
+            (Decision::Reject { why }, Action::AskGate { context }) => {
+                let gate = context.gate.clone();
+                self.roll_back(Reason::GateRejected { gate, why }, now);
             }
+            (Decision::Wait { retry_after_ms, .. }, _) => {
+                pending.wait_until(now + Duration::from_millis(retry_after_ms.clamp(100, 3_600_000)));
+                self.flight.gate = Some(pending);
+            }
+            (Decision::Reject { .. }, _) => {}
         }
     }
 
@@ -274,6 +276,8 @@ impl Rollout {
         let none = Action::Route { traffic: Traffic::all_stable(), at: None };
         let pending = match &self.state.phase {
             Phase::Starting => self.hold(none),
+            // Until the first save the target may be somebody else's.
+            Phase::RollingBack { .. } if !self.state.ledger.is_saved(1) => self.hold(none),
             Phase::RollingBack { .. } => self.run(none, now),
             Phase::Releasing { .. } => self.run(Action::Release, now),
             Phase::Entering { stage, .. } => match self.state.version.clone() {

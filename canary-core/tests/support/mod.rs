@@ -1,0 +1,228 @@
+//! Steps the machine by hand and writes its effects in a few words each.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::time::Duration;
+
+use canary_core::policy::{Check, GateSpec, NoData, Policy, Then};
+use canary_core::ports::{Applied, Call, Decision, Observed};
+use canary_core::record::{Content, Record};
+use canary_core::rollout::{Action, Command, CommandKind, Effect, Event, Phase, Reply, Rollout};
+use canary_core::value::{
+    Counts, Failure, FailureKind, Measured, Query, Reading, Timestamp, Traffic, Version, Weight, Window,
+};
+
+pub(crate) const T0: Timestamp = Timestamp::from_millis(1_000_000);
+
+/// Two mixed stages and a full one, a look every 10 s, one absolute check, an approval before the last stage.
+pub(crate) fn policy() -> Policy {
+    Policy::builder("shop")
+        .every(Duration::from_secs(10))
+        .stage("tenth", Weight::percent(10), Duration::from_secs(20))
+        .stage("half", Weight::percent(50), Duration::from_secs(10))
+        .gate("oncall", GateSpec::approval().timeout(Duration::from_secs(600)))
+        .stage("full", Weight::FULL, Duration::from_secs(10))
+        .check(Check::above("errors", "error_rate", 0.05))
+        .no_data(NoData::new(Duration::from_secs(30), Then::RollBack))
+        .build()
+        .expect("a valid policy")
+}
+
+/// Carries a rollout through by hand: every call is answered when the test says so.
+pub(crate) struct Bench {
+    pub(crate) rollout: Rollout,
+    pub(crate) now: Timestamp,
+    /// Calls that were run and neither answered nor cancelled.
+    pub(crate) open: Vec<(Call, Action)>,
+    pub(crate) records: Vec<Record>,
+    version: u64,
+    commands: u64,
+}
+
+impl Bench {
+    pub(crate) fn start(policy: Policy) -> (Self, Vec<String>) {
+        let (rollout, effects) = Rollout::start("shop-1".parse().unwrap(), policy, T0);
+        let mut bench = Self { rollout, now: T0, open: Vec::new(), records: Vec::new(), version: 0, commands: 0 };
+        let shown = bench.take(effects);
+        (bench, shown)
+    }
+
+    fn take(&mut self, effects: Vec<Effect>) -> Vec<String> {
+        let shown = effects.iter().map(show).collect();
+        for effect in effects {
+            match effect {
+                Effect::Run { call, action } => {
+                    self.open.retain(|(open, _)| open.id != call.id);
+                    self.open.push((call, action));
+                }
+                Effect::Cancel(id) => self.open.retain(|(call, _)| call.id != id),
+                Effect::Notify(record) => self.records.push(record),
+                Effect::Persist { .. } | Effect::Answer { .. } => {}
+            }
+        }
+        shown
+    }
+
+    pub(crate) fn step(&mut self, event: Event) -> Vec<String> {
+        let effects = self.rollout.step(event, self.now);
+        self.take(effects)
+    }
+
+    /// Moves time on to the deadline, which must lie this far ahead.
+    pub(crate) fn tick(&mut self, ahead: Duration) -> Vec<String> {
+        let deadline = self.rollout.deadline().expect("something is due");
+        assert_eq!(deadline.since(self.now), ahead, "the deadline lies elsewhere");
+        self.now = deadline;
+        self.step(Event::Tick)
+    }
+
+    pub(crate) fn saved(&mut self, rev: u64) -> Vec<String> {
+        self.step(Event::Persisted { rev, result: Ok(()) })
+    }
+
+    pub(crate) fn command(&mut self, kind: CommandKind) -> Vec<String> {
+        self.commands += 1;
+        let id = format!("c{}", self.commands).parse().unwrap();
+        self.step(Event::Command(Command::new(id, "ana".parse().unwrap(), kind)))
+    }
+
+    /// Answers the only open call of a sort.
+    fn reply(&mut self, sort: &str, answer: impl FnOnce(&Action) -> Reply) -> Vec<String> {
+        let at = self.open.iter().position(|(_, action)| action.to_string().contains(sort));
+        let (call, action) = self.open.remove(at.unwrap_or_else(|| panic!("nothing to {sort}: {:?}", self.open)));
+        let reply = answer(&action);
+        self.step(Event::Reply { id: call.id, attempt: call.attempt, reply })
+    }
+
+    pub(crate) fn route_ok(&mut self) -> Vec<String> {
+        self.version += 1;
+        let version = Version::new(format!("v{}", self.version));
+        self.reply("route", |action| match action {
+            Action::Route { traffic, .. } => Reply::Applied(Ok(Applied::accepted(traffic.clone(), version))),
+            other => panic!("{other}"),
+        })
+    }
+
+    pub(crate) fn route_fails(&mut self, kind: FailureKind) -> Vec<String> {
+        self.reply("route", |_| Reply::Applied(Err(Failure::new(kind, "no luck"))))
+    }
+
+    pub(crate) fn observed(&mut self, weight: Weight) -> Vec<String> {
+        self.version += 1;
+        let version = Version::new(format!("v{}", self.version));
+        let traffic = Traffic::to_canary(weight);
+        self.reply("observe", |_| Reply::Observed(Ok(Observed::new(traffic, version))))
+    }
+
+    /// Answers with 1000 requests of stable and 100 of the canary, so many of which failed.
+    pub(crate) fn measured(&mut self, bad: u64) -> Vec<String> {
+        let canary = Reading::Counts(Counts::new(100, bad).unwrap());
+        self.measured_as(canary)
+    }
+
+    pub(crate) fn silence(&mut self) -> Vec<String> {
+        self.measured_as(Reading::NoData)
+    }
+
+    fn measured_as(&mut self, canary: Reading) -> Vec<String> {
+        self.reply("measure", |action| match action {
+            Action::Measure { queries, until } => Reply::Measured(
+                queries
+                    .iter()
+                    .map(|Query { after, .. }| {
+                        let stable = Reading::Counts(Counts::new(1000, 1).unwrap());
+                        Ok(Measured::new(Window::new(*after, *until), stable, canary.clone()))
+                    })
+                    .collect(),
+            ),
+            other => panic!("{other}"),
+        })
+    }
+
+    pub(crate) fn decided(&mut self, decision: Decision) -> Vec<String> {
+        self.reply("gate", |_| Reply::Decided(Ok(decision)))
+    }
+
+    pub(crate) fn release_ok(&mut self) -> Vec<String> {
+        self.reply("marks", |_| Reply::Released(Ok(())))
+    }
+
+    /// Answers and approves everything, with healthy measurements, until the predicate holds.
+    pub(crate) fn go_on_until(&mut self, until: impl Fn(&Self) -> bool) {
+        for _ in 0..200 {
+            if until(self) {
+                return;
+            }
+            self.saved_latest();
+            if until(self) {
+                return;
+            }
+            match self.open.first().map(|(_, action)| action.clone()) {
+                Some(Action::Route { .. }) => drop(self.route_ok()),
+                Some(Action::Observe) => drop(self.observed(self.rollout.weight())),
+                Some(Action::Measure { .. }) => drop(self.measured(0)),
+                Some(Action::AskGate { .. }) => drop(self.decided(Decision::Open)),
+                Some(Action::Release) => drop(self.release_ok()),
+                None if matches!(self.rollout.phase(), Phase::Holding { asked: Some(_), .. }) => {
+                    self.command(CommandKind::Approve { gate: "oncall".parse().unwrap() });
+                }
+                None => {
+                    if let Some(deadline) = self.rollout.deadline() {
+                        self.now = deadline;
+                        self.step(Event::Tick);
+                    }
+                }
+            }
+        }
+        panic!("it never came to that: {:?}", self.rollout.phase());
+    }
+
+    /// Saves whatever state was asked to be saved last.
+    pub(crate) fn saved_latest(&mut self) {
+        for rev in 1..200 {
+            self.saved(rev);
+        }
+    }
+}
+
+/// Writes an effect in a few words.
+pub(crate) fn show(effect: &Effect) -> String {
+    match effect {
+        Effect::Persist { rev } => format!("persist {rev}"),
+        Effect::Run { call, action } => {
+            let at = match action {
+                Action::Route { at: Some(version), .. } => format!(" at {version}"),
+                _ => String::new(),
+            };
+            format!("run {}.{} {action}{at}", call.id, call.attempt)
+        }
+        Effect::Cancel(id) => format!("cancel {id}"),
+        Effect::Notify(record) => format!("notify {}", name(&record.content)),
+        Effect::Answer { answer, .. } => format!("answer {answer}"),
+    }
+}
+
+fn name(content: &Content) -> String {
+    match content {
+        Content::Started { .. } => "started".to_owned(),
+        Content::Restored { epoch, .. } => format!("restored as {epoch}"),
+        Content::StageEntered { name, .. } => format!("entered {name}"),
+        Content::TrafficAccepted { weight, .. } => format!("accepted {weight}"),
+        Content::Drifted { expected, found } => format!("drifted {expected} {found}"),
+        Content::Judged(judgement) => format!("judged {:?} {}", judgement.ruling, judgement.held_ms),
+        Content::GateAsked { gate, .. } => format!("asked {gate}"),
+        Content::GateOpened { gate, by } => {
+            format!("opened {gate}{}", by.as_ref().map_or_else(String::new, |by| format!(" by {by}")))
+        }
+        Content::Commanded { command, answer, .. } => format!("commanded {command}: {answer}"),
+        Content::CallFailed { action, attempt, failure } => format!("failed {action} {attempt}: {}", failure.kind),
+        Content::RollbackDecided { reason } => match reason.check() {
+            Some(check) => format!("roll back by {check}"),
+            None => format!("roll back: {reason}"),
+        },
+        Content::Stuck { for_ms } => format!("stuck {for_ms}"),
+        Content::Ended { outcome } => {
+            if outcome.is_promoted() { "promoted".to_owned() } else { "rolled back".to_owned() }
+        }
+        other => format!("{other}"),
+    }
+}
