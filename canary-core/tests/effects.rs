@@ -58,7 +58,10 @@ fn the_happy_path() {
     assert_eq!(bench.saved(10), ["notify judged GoOn 10000"]);
     assert_eq!(bench.release_ok(), ["persist 11"]);
     assert!(!bench.rollout.is_settled());
-    assert_eq!(bench.saved(11), ["notify promoted"]);
+    // Saved once more, so that nobody needs to be told again.
+    assert_eq!(bench.saved(11), ["notify promoted", "persist 12"]);
+    assert!(!bench.rollout.is_settled());
+    assert_eq!(bench.saved(12), Vec::<String>::new());
     assert!(bench.rollout.is_settled());
     assert_eq!(bench.rollout.deadline(), None);
     let numbers: Vec<u64> = bench.records.iter().map(|record| record.number).collect();

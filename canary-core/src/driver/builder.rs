@@ -127,7 +127,7 @@ impl DriverBuilder {
         let target = self.check()?;
         let held = self.store.load(&target).await.map_err(StartError::Store)?;
         if let Some(held) = &held
-            && !held.claim.state.is_ended()
+            && !held.claim.state.is_settled()
         {
             let rollout = held.claim.state.rollout().clone();
             return Err(StartError::Busy { target, rollout });
@@ -163,12 +163,14 @@ impl DriverBuilder {
 
     /// Takes up the rollout that the store holds for the target, `None` if there is none under way.
     ///
+    /// One that ended, but whose observers were not told before the process died, is taken up to tell them.
+    ///
     /// # Errors
     /// [`StartError`]; nothing was changed then.
     pub async fn resume(mut self) -> Result<Option<Handle>, StartError> {
         let target = self.check()?;
         let held = self.store.load(&target).await.map_err(StartError::Store)?;
-        let Some(held) = held.filter(|held| !held.claim.state.is_ended()) else { return Ok(None) };
+        let Some(held) = held.filter(|held| !held.claim.state.is_settled()) else { return Ok(None) };
         self.policy = Arc::new(Policy::from_spec(held.claim.policy.clone())?);
         self.check()?;
         #[cfg(feature = "json")]

@@ -51,8 +51,8 @@ impl fmt::Display for Content {
                 let s = if *stages == 1 { "" } else { "s" };
                 write!(f, "{rollout} began under policy {policy} with {stages} stage{s}")
             }
-            Self::Restored { epoch, down_ms } => {
-                write!(f, "taken over by holder {epoch} after {} without one", Span(*down_ms))
+            Self::Restored { down_ms, .. } => {
+                write!(f, "taken over by a new holder after {} without one", Span(*down_ms))
             }
             Self::StageEntered { stage, name, weight } => {
                 write!(f, "stage {} ({name}): {weight} asked for", stage + 1)

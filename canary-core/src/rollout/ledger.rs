@@ -78,14 +78,16 @@ impl Ledger {
     }
 
     /// Takes note that a state was saved, and gives out what waited for it.
-    pub(super) fn saved(&mut self, rev: u64, effects: &mut Vec<Effect>) {
+    ///
+    /// An `ended` rollout is saved once more when its last records were told, so that they need not be told again.
+    pub(super) fn saved(&mut self, rev: u64, ended: bool, effects: &mut Vec<Effect>) {
         if rev != self.rev || !self.transient.saving {
             return;
         }
         self.transient.saving = false;
         self.transient.failures = 0;
         self.transient.saved = rev;
-        self.give_out(rev, effects);
+        self.transient.changed |= self.give_out(rev, effects) && ended;
     }
 
     /// Takes note that a state could not be saved; `ended` rollouts stop waiting after a few tries.
@@ -106,7 +108,9 @@ impl Ledger {
         }
     }
 
-    fn give_out(&mut self, rev: u64, effects: &mut Vec<Effect>) {
+    /// Gives out what these states hold; tells whether there were any records.
+    fn give_out(&mut self, rev: u64, effects: &mut Vec<Effect>) -> bool {
+        let waiting = self.outbox.len();
         while self.outbox.front().is_some_and(|(needs, _)| *needs <= rev) {
             effects.extend(self.outbox.pop_front().map(|(_, record)| Effect::Notify(record)));
         }
@@ -117,12 +121,13 @@ impl Ledger {
             }
             !ready
         });
+        self.outbox.len() < waiting
     }
 
     /// Gives out again what the saved state says observers may not have been told.
-    pub(super) fn restored(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn restored(&mut self, ended: bool, effects: &mut Vec<Effect>) {
         self.transient = Transient { saved: self.rev, ..Transient::default() };
-        self.give_out(self.rev, effects);
+        self.transient.changed = self.give_out(self.rev, effects) && ended;
     }
 
     pub(super) fn deadline(&self) -> Option<Timestamp> {
@@ -131,6 +136,11 @@ impl Ledger {
 
     /// Tells whether everything that happened was given out.
     pub(super) fn is_settled(&self) -> bool {
-        self.outbox.is_empty() && self.transient.answers.is_empty() && !self.transient.saving
+        self.is_told() && self.transient.answers.is_empty() && !self.transient.saving && !self.transient.changed
+    }
+
+    /// Tells whether observers were told every record.
+    pub(super) fn is_told(&self) -> bool {
+        self.outbox.is_empty()
     }
 }

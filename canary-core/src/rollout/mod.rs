@@ -93,10 +93,12 @@ impl Rollout {
         match event {
             Event::Tick => {}
             Event::Restored => self.restored(now),
-            Event::Persisted { rev, result: Ok(()) } => self.state.ledger.saved(rev, &mut self.effects),
-            Event::Persisted { rev, result: Err(_) } => {
+            Event::Persisted { rev, result } => {
                 let ended = self.outcome().is_some();
-                self.state.ledger.not_saved(rev, now, ended, &mut self.effects);
+                match result {
+                    Ok(()) => self.state.ledger.saved(rev, ended, &mut self.effects),
+                    Err(_) => self.state.ledger.not_saved(rev, now, ended, &mut self.effects),
+                }
             }
             Event::Reply { id, attempt, reply } => self.replied(id, attempt, reply, now),
             Event::Command(command) => self.commanded(command, now),

@@ -73,6 +73,12 @@ impl Snapshot {
         matches!(self.state.phase, Phase::Ended { .. })
     }
 
+    /// Tells whether the rollout was over and observers were told all of it: nothing is left to take up.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.is_ended() && self.state.ledger.is_told()
+    }
+
     pub(super) fn into_state(self, policy: &Policy) -> Result<State, SnapshotError> {
         if self.version > VERSION {
             return Err(SnapshotError::Newer(self.version));
@@ -130,7 +136,7 @@ impl State {
     pub(super) fn new(id: RolloutId, policy: &Policy, now: Timestamp) -> Self {
         Self {
             id,
-            epoch: Epoch::new(1),
+            epoch: Epoch::begun_at(now),
             phase: Phase::Starting,
             paused: None,
             routed: Weight::ZERO,

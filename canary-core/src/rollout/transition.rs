@@ -10,7 +10,7 @@ use super::{Action, Effect, Phase, Rollout};
 use crate::policy::{GateKind, Otherwise};
 use crate::ports::{Decision, GateContext};
 use crate::record::{Content, Outcome, Reason, Ruling};
-use crate::value::{Timestamp, Traffic, Weight, Window, millis};
+use crate::value::{Epoch, Timestamp, Traffic, Weight, Window, millis};
 
 impl Rollout {
     /// Does what has become due at this time.
@@ -249,12 +249,13 @@ impl Rollout {
 
     /// Takes the rollout over: nothing is known of the route, and nothing was observed in between.
     pub(super) fn restored(&mut self, now: Timestamp) {
-        self.state.ledger.restored(&mut self.effects);
-        if self.outcome().is_some() {
+        let ended = self.outcome().is_some();
+        self.state.ledger.restored(ended, &mut self.effects);
+        if ended {
             return;
         }
         let down = Window::new(self.state.seen, now);
-        self.state.epoch = self.state.epoch.next();
+        self.state.epoch = self.state.epoch.next().max(Epoch::begun_at(now));
         self.record(now, Content::Restored { epoch: self.state.epoch, down_ms: millis(down.length()) });
         self.state.version = None;
         self.state.counted_to = self.state.counted_to.max(now);

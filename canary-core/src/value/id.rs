@@ -151,9 +151,20 @@ number!(
     EffectId
 );
 number!(
-    /// Numbers the holders of one rollout: each that takes it over has a higher one.
+    /// Numbers the holders of a target: each that starts or takes over a rollout of it has a higher one.
+    ///
+    /// It is the time at which the holder began, in milliseconds since the Unix epoch, or one more than its
+    /// predecessor's if that is higher: so it rises even where a store was lost.
     Epoch
 );
+
+impl Epoch {
+    /// Returns the epoch of a holder that begins at this time.
+    #[must_use]
+    pub const fn begun_at(now: super::Timestamp) -> Self {
+        Self(now.as_millis())
+    }
+}
 number!(
     /// Numbers the saved states of one rollout as its store counts them.
     Revision
