@@ -1,0 +1,230 @@
+//! What the query API answers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use canary_core::value::Timestamp;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// Holds a whole answer as it arrives.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Envelope {
+    status: Status,
+    data: Option<Data>,
+    error_type: Option<String>,
+    error: Option<String>,
+    warnings: Option<Vec<String>>,
+    infos: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Success,
+    Error,
+}
+
+impl Envelope {
+    /// Returns the answer, or what the server says is wrong.
+    pub(super) fn into_answer(self) -> Result<Answer, String> {
+        match (self.status, self.data) {
+            (Status::Success, Some(data)) => Ok(Answer {
+                data,
+                notes: (self.warnings.into_iter().chain(self.infos))
+                    .flatten()
+                    .collect(),
+            }),
+            (Status::Success, None) => Err("a success without data".to_owned()),
+            (Status::Error, _) => {
+                let kind = self.error_type.unwrap_or_else(|| "error".to_owned());
+                let what = self.error.unwrap_or_else(|| "no reason given".to_owned());
+                Err(format!("{kind}: {what}"))
+            }
+        }
+    }
+}
+
+/// Holds what a query gave.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) data: Data,
+    /// The server's warnings and remarks.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Holds the numbers of an answer by their shape.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
+pub(crate) enum Data {
+    /// Samples of series over a range.
+    Matrix(Vec<Series>),
+    /// One sample of each series.
+    Vector(Vec<Instant>),
+    /// A number without labels.
+    Scalar(Point),
+    /// A text, which no query of a rollout has use for.
+    String(IgnoredAny),
+}
+
+impl Data {
+    /// Names the shape for messages.
+    pub(crate) const fn shape(&self) -> &'static str {
+        match self {
+            Self::Matrix(_) => "a range of samples",
+            Self::Vector(_) => "one sample a series",
+            Self::Scalar(_) => "a scalar",
+            Self::String(_) => "a string",
+        }
+    }
+}
+
+/// Holds the samples of one series.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Series {
+    pub(crate) metric: Labels,
+    #[serde(default)]
+    pub(crate) values: Vec<Point>,
+    /// Samples that are native histograms.
+    #[serde(default)]
+    pub(crate) histograms: Vec<IgnoredAny>,
+}
+
+/// Holds one sample of one series.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Instant {
+    pub(crate) metric: Labels,
+    /// Missing where the sample is a native histogram.
+    pub(crate) value: Option<Point>,
+}
+
+/// Holds a time and a number.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "(f64, String)")]
+pub(crate) struct Point {
+    pub(crate) at: Timestamp,
+    pub(crate) value: f64,
+}
+
+impl TryFrom<(f64, String)> for Point {
+    type Error = String;
+
+    fn try_from((seconds, text): (f64, String)) -> Result<Self, String> {
+        let value = text.parse();
+        Ok(Self {
+            at: timestamp(seconds).ok_or_else(|| format!("{seconds} is no time"))?,
+            value: value.map_err(|_| format!("`{text}` is no sample"))?,
+        })
+    }
+}
+
+/// Turns seconds since the Unix epoch into whole milliseconds, as Prometheus keeps them.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the range is checked"
+)]
+fn timestamp(seconds: f64) -> Option<Timestamp> {
+    let millis = (seconds * 1000.0).round();
+    // Above this, a float no longer tells one millisecond from the next.
+    let exact = (0.0..9_007_199_254_740_992.0).contains(&millis);
+    exact.then(|| Timestamp::from_millis(millis as u64))
+}
+
+/// Names one series.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Labels(BTreeMap<String, String>);
+
+impl Labels {
+    /// Takes one label out.
+    pub(crate) fn remove(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name)
+    }
+}
+
+/// Writes `{__name__="up", job="x"}`, at most some 200 characters of it.
+impl fmt::Display for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        let mut written = 0;
+        for (number, (name, value)) in self.0.iter().enumerate() {
+            if number > 0 {
+                f.write_str(", ")?;
+            }
+            if written + name.len() + value.len() > 200 {
+                return f.write_str("…}");
+            }
+            write!(f, "{name}={value:?}")?;
+            written += name.len() + value.len();
+        }
+        f.write_str("}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(json: &str) -> Answer {
+        let envelope: Envelope = serde_json::from_str(json).unwrap();
+        envelope.into_answer().unwrap()
+    }
+
+    #[test]
+    fn a_time_is_kept_to_the_millisecond() {
+        for millis in [
+            0,
+            1,
+            1_435_781_451_781,
+            1_772_368_267_412,
+            4_102_444_799_999_u64,
+        ] {
+            let text = format!("{}.{:03}", millis / 1000, millis % 1000);
+            let at = timestamp(text.parse().unwrap()).unwrap();
+            assert_eq!(at.as_millis(), millis);
+        }
+        assert_eq!(timestamp(-1.0), None);
+        assert_eq!(timestamp(f64::NAN), None);
+        assert_eq!(timestamp(1e300), None);
+    }
+
+    #[test]
+    fn every_way_to_write_a_number_is_read() {
+        for (text, value) in [
+            ("1", 1.0),
+            ("1e+06", 1e6),
+            ("+Inf", f64::INFINITY),
+            ("-Inf", f64::NEG_INFINITY),
+        ] {
+            let point = Point::try_from((1.0, text.to_owned())).unwrap();
+            assert_eq!(point.value.to_bits(), value.to_bits());
+        }
+        assert!(
+            Point::try_from((1.0, "NaN".to_owned()))
+                .unwrap()
+                .value
+                .is_nan()
+        );
+        assert!(Point::try_from((1.0, "many".to_owned())).is_err());
+    }
+
+    #[test]
+    fn warnings_and_infos_are_notes() {
+        let answer = answer(
+            r#"{"status":"success","data":{"result":[],"resultType":"vector"},"warnings":["w"],"infos":["i"]}"#,
+        );
+        assert_eq!(answer.notes, ["w", "i"]);
+        assert!(matches!(answer.data, Data::Vector(series) if series.is_empty()));
+    }
+
+    #[test]
+    fn labels_are_written_as_promql_writes_them() {
+        let labels = Labels(BTreeMap::from([
+            ("__name__".to_owned(), "up".to_owned()),
+            ("job".to_owned(), "a\"b".to_owned()),
+        ]));
+        assert_eq!(labels.to_string(), r#"{__name__="up", job="a\"b"}"#);
+    }
+}

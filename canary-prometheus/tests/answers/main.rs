@@ -1,0 +1,81 @@
+//! What the source makes of every kind of answer, and what it asks for.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+
+mod failures;
+mod readings;
+mod refusals;
+
+use std::time::Duration;
+
+use canary_core::ports::{Call, MetricSource, PortError};
+use canary_core::value::{EffectId, Epoch, Measured, Query, Side, Signal, Timestamp};
+use canary_prometheus::{LatencyUnit, Prometheus};
+use serde_json::{Value, json};
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+const BEGIN: u64 = 1_700_000_000_000;
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_millis(BEGIN + seconds * 1000)
+}
+
+fn source(address: &str) -> Prometheus {
+    Prometheus::builder(address)
+        .variable("app", "checkout")
+        .variant(Side::Canary, "v2")
+        .requests(
+            r#"requests{app="{{ app }}", variant="{{ variant }}"}"#,
+            r#"requests{app="{{ app }}", variant="{{ variant }}", code=~"5.."}"#,
+        )
+        .latency(
+            r#"seconds_bucket{variant="{{ variant }}"}"#,
+            LatencyUnit::Seconds,
+        )
+        .value("pool", r#"pool{variant="{{ variant }}"}"#)
+        .build()
+        .unwrap()
+}
+
+async fn measure(
+    source: &Prometheus,
+    signal: Signal,
+    patience: Duration,
+) -> Result<Measured, PortError> {
+    let (made, deadline) = (at(60), at(60) + patience);
+    let call = Call::new(
+        "checkout-42".parse().unwrap(),
+        Epoch::new(1),
+        EffectId::new(1),
+        1,
+        made,
+        deadline,
+    );
+    let mut answers = source
+        .measure(&call, &[Query::new(signal, at(30))], at(60))
+        .await;
+    answers.pop().unwrap()
+}
+
+const PATIENT: Duration = Duration::from_secs(60);
+
+fn pool() -> Signal {
+    Signal::Custom("pool".to_owned())
+}
+
+fn success(kind: &str, result: Value) -> ResponseTemplate {
+    let data = json!({ "resultType": kind, "result": result });
+    ResponseTemplate::new(200).set_body_json(json!({ "status": "success", "data": data }))
+}
+
+/// Answers every query alike.
+async fn always(answer: ResponseTemplate) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .and(path("/api/v1/query"))
+        .respond_with(answer)
+        .mount(&server)
+        .await;
+    server
+}

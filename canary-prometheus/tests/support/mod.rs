@@ -1,0 +1,213 @@
+//! A real Prometheus and something for it to scrape, both on the loopback interface only.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use canary_core::value::Timestamp;
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+
+/// How long anything here may take before the test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Returns the time now.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a real server has a real clock, which these tests must share"
+)]
+pub(crate) fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    Timestamp::EPOCH + since_epoch
+}
+
+/// Tries until something is there, and panics when it never comes.
+pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let found = timeout(PATIENCE, async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+    match found.await {
+        Ok(found) => found,
+        Err(_) => panic!("waited {PATIENCE:?} in vain: {what}"),
+    }
+}
+
+/// Runs a Prometheus of its own, with an empty store; ends it when dropped.
+///
+/// The binary is `$CANARY_TEST_PROMETHEUS`, or `prometheus` on the path.
+#[derive(Debug)]
+pub(crate) struct PrometheusServer {
+    child: Child,
+    url: String,
+    /// Keeps the directory for as long as the process runs in it.
+    _dir: TempDir,
+}
+
+impl PrometheusServer {
+    /// Starts a server that scrapes these addresses once a second, and waits until it is ready.
+    pub(crate) async fn start(targets: &[SocketAddr]) -> Self {
+        // Between looking for a free port and using it, somebody else may take it.
+        for _ in 0..5 {
+            let mut server = Self::launch(targets);
+            let client = server.url.clone() + "/-/ready";
+            let running = eventually("a ready Prometheus", async || {
+                match server.child.try_wait().unwrap() {
+                    Some(_ended) => Some(false),
+                    None => is_ready(&client).await.then_some(true),
+                }
+            });
+            if running.await {
+                return server;
+            }
+        }
+        panic!("Prometheus ended at once, five times");
+    }
+
+    fn launch(targets: &[SocketAddr]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("prometheus.yml");
+        fs::write(&config, scrape_config(targets)).unwrap();
+        let address = free_address();
+        let binary = std::env::var_os("CANARY_TEST_PROMETHEUS").unwrap_or("prometheus".into());
+        let child = Command::new(&binary)
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", dir.path().display()))
+            .arg(format!("--web.listen-address={address}"))
+            .arg("--log.level=error")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!(
+                    "{}: {error}; install Prometheus (apt-get install prometheus), or name its binary \
+                     in CANARY_TEST_PROMETHEUS",
+                    binary.display()
+                )
+            });
+        Self {
+            child,
+            url: format!("http://{address}"),
+            _dir: dir,
+        }
+    }
+
+    /// Returns the server's address: `http://127.0.0.1:40123`.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for PrometheusServer {
+    fn drop(&mut self) {
+        // Fails only if the process has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_address() -> SocketAddr {
+    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    probe.local_addr().unwrap()
+}
+
+fn scrape_config(targets: &[SocketAddr]) -> String {
+    let mut config = String::from(
+        "global: { scrape_interval: 1s, scrape_timeout: 1s }\n\
+         scrape_configs:\n- job_name: test\n  static_configs:\n  - targets:\n",
+    );
+    for target in targets {
+        writeln!(config, "    - {target}").unwrap();
+    }
+    config
+}
+
+/// Asks the way any client would, without the code under test.
+async fn is_ready(url: &str) -> bool {
+    let address = url.trim_start_matches("http://");
+    let (address, path) = address.split_once('/').unwrap();
+    let request = format!("GET /{path} HTTP/1.0\r\n\r\n");
+    let Ok(mut stream) = TcpStream::connect(address) else {
+        return false;
+    };
+    let mut answer = String::new();
+    stream.write_all(request.as_bytes()).is_ok()
+        && stream.read_to_string(&mut answer).is_ok()
+        && answer.starts_with("HTTP/1.0 200")
+}
+
+/// Serves metrics that change from scrape to scrape; ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Exporter {
+    address: SocketAddr,
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Exporter {
+    /// Serves what `metrics` gives for the number of the scrape, 0 for the first.
+    pub(crate) fn serve(metrics: impl Fn(u64) -> String + Send + 'static) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let ended = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&ended);
+        let thread = thread::spawn(move || {
+            let mut scrape = 0;
+            for stream in listener.incoming() {
+                if flag.load(Ordering::SeqCst) {
+                    return;
+                }
+                // A scrape that broke off shows as a gap, which the counts must bear.
+                if stream.and_then(|s| answer(s, &metrics(scrape))).is_ok() {
+                    scrape += 1;
+                }
+            }
+        });
+        Self {
+            address,
+            ended,
+            thread: Some(thread),
+        }
+    }
+
+    /// Returns the address to scrape.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+        // Wakes the thread up, so that it sees that it should end.
+        if TcpStream::connect(self.address).is_ok() {
+            let _ = self.thread.take().map(JoinHandle::join);
+        }
+    }
+}
+
+fn answer(mut stream: TcpStream, metrics: &str) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        request.push(byte[0]);
+    }
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nConnection: close\r\n\
+         Content-Length: {}\r\n\r\n{metrics}",
+        metrics.len()
+    )
+}
