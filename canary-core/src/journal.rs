@@ -84,10 +84,19 @@ pub fn replay(journal: impl BufRead) -> Result<Vec<Record>, JournalError> {
         let line = match serde_json::from_str(&text?) {
             Ok(line) => line,
             Err(_) if lines.peek().is_none() => break,
-            Err(source) => return Err(JournalError::Line { line: i + 1, source }),
+            Err(source) => {
+                return Err(JournalError::Line {
+                    line: i + 1,
+                    source,
+                });
+            }
         };
         let effects = match line {
-            Line::Started { rollout: id, policy, at } => {
+            Line::Started {
+                rollout: id,
+                policy,
+                at,
+            } => {
                 let (started, effects) = Rollout::start(id, Policy::from_spec(policy)?, at);
                 rollout = Some(started);
                 effects

@@ -1,4 +1,61 @@
-//! Progressive delivery as a library.
+//! Progressive delivery as a library: a rollout shifts a little traffic to a new version, judges it against the
+//! old one, goes on, waits, or takes it back.
+//!
+//! A rollout is a **pure state machine** ([`rollout`]) that turns events into effects. Whatever touches the world
+//! stands outside and is reached through a few small traits ([`ports`]). One machine serves three lives: driven
+//! live by tokio ([`driver`]), run in virtual time ([`simulate`]), replayed from a journal ([`journal`]).
+//!
+//! # What would you like to do?
+//!
+//! - **Write a plan**: a YAML file ([`Policy::from_yaml`](policy::Policy::from_yaml), feature `yaml`) or a
+//!   [builder](policy::Policy::builder).
+//! - **Unit-test a plan**, offline, in milliseconds: [`Simulation`](simulate::Simulation).
+//! - **Run it**: [`Driver::builder`](driver::Driver::builder).
+//! - **Shift traffic in your own way**: implement [`TrafficRouter`](ports::TrafficRouter) and check it with
+//!   `canary_core::router_conformance!` (feature `test-util`).
+//! - **Measure in your own way**: implement [`MetricSource`](ports::MetricSource).
+//! - **Drive the machine by hand**: [`Rollout::step`](rollout::Rollout::step).
+//!
+//! # A plan and its unit test
+//!
+//! ```
+//! use std::time::Duration;
+//! use canary_core::policy::{Check, Policy};
+//! use canary_core::simulate::{Service, Simulation};
+//! use canary_core::value::Weight;
+//!
+//! let policy = Policy::builder("checkout")
+//!     .every(Duration::from_secs(15))
+//!     .stage("first", Weight::percent(5), Duration::from_secs(300))
+//!     .stage("half", Weight::percent(50), Duration::from_secs(600))
+//!     .stage("full", Weight::FULL, Duration::from_secs(600))
+//!     .check(Check::worse_than_stable("errors", 1.25))
+//!     .build()?;
+//!
+//! // One percent of failures never reaches half of the users.
+//! let report = Simulation::of(&policy)
+//!     .traffic(200.0)
+//!     .stable(Service::healthy().errors(0.001))
+//!     .canary(Service::healthy().errors(0.02))
+//!     .seed(7)
+//!     .run();
+//! report.assert_rolled_back_by("errors");
+//! assert!(report.highest_weight() < Weight::percent(50));
+//! # Ok::<(), canary_core::policy::PolicyError>(())
+//! ```
+//!
+//! # Features
+//!
+//! | feature | brings | default |
+//! |---|---|---|
+//! | `driver` | the tokio driver and the stores | yes |
+//! | `simulate` | the simulator | yes |
+//! | `json` | the file store, journals, reports as JSON | yes |
+//! | `yaml` | policies in the form that people write | |
+//! | `test-util` | mocks, fakes and conformance suites | |
+//!
+//! A feature adds, it never changes a format or a default. Without features the crate needs neither tokio nor a
+//! random-number generator.
 
 pub mod analysis;
 #[cfg(feature = "driver")]

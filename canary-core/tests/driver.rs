@@ -1,4 +1,5 @@
 //! The driver under a paused clock, in the simulator's world and against faulty ports.
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
 use std::io::BufReader;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +10,8 @@ use async_trait::async_trait;
 use canary_core::driver::{Clock, Driver, DriverBuilder, DriverError, StartError};
 use canary_core::policy::{Check, GateSpec, Policy};
 use canary_core::ports::{
-    Applied, Call, Capabilities, Claim, MetricSource, Observed, PortError, StateStore, Stored, TrafficRouter,
+    Applied, Call, Capabilities, Claim, MetricSource, Observed, PortError, StateStore, Stored,
+    TrafficRouter,
 };
 use canary_core::record::{Content, Record};
 use canary_core::rollout::{Answer, Snapshot};
@@ -40,7 +42,10 @@ fn ana() -> Actor {
 }
 
 fn simulation(errors: f64) -> Simulation {
-    Simulation::of(&policy()).traffic(200.0).canary(Service::healthy().errors(errors)).seed(3)
+    Simulation::of(&policy())
+        .traffic(200.0)
+        .canary(Service::healthy().errors(errors))
+        .seed(3)
 }
 
 fn in_world(ports: &WorldPorts) -> DriverBuilder {
@@ -75,14 +80,19 @@ async fn the_driver_gives_what_the_simulator_gives_and_its_journal_the_same_agai
 
         let (recorder, journal) = (Recorder::new(), Sink::default());
         let ports = WorldPorts::new(simulation.world());
-        let builder = in_world(&ports).observer(recorder.clone()).journal(journal.clone());
+        let builder = in_world(&ports)
+            .observer(recorder.clone())
+            .journal(journal.clone());
         let handle = builder.start("simulated-3".parse().unwrap()).await.unwrap();
         let finished = handle.finished().await.unwrap();
 
         assert_eq!(recorder.records(), simulated);
         assert_eq!(*finished.report(), report);
         let written = journal.0.lock().unwrap().clone();
-        assert_eq!(canary_core::journal::replay(BufReader::new(&written[..])).unwrap(), simulated);
+        assert_eq!(
+            canary_core::journal::replay(BufReader::new(&written[..])).unwrap(),
+            simulated
+        );
     }
 }
 
@@ -106,7 +116,12 @@ impl TrafficRouter for Delayed {
         self.route.observe(call).await
     }
 
-    async fn apply(&self, call: &Call, traffic: &Traffic, at: Option<&Version>) -> Result<Applied, PortError> {
+    async fn apply(
+        &self,
+        call: &Call,
+        traffic: &Traffic,
+        at: Option<&Version>,
+    ) -> Result<Applied, PortError> {
         match at {
             Some(version) if traffic.canary == self.weight => {
                 *self.late.lock().unwrap() = Some((call.clone(), traffic.clone(), version.clone()));
@@ -122,13 +137,24 @@ impl TrafficRouter for Delayed {
 async fn a_raise_that_lands_after_an_abort_leaves_weight_zero() {
     let route = MemoryRouter::new();
     let held = Arc::new(tokio::sync::Notify::new());
-    let router =
-        Delayed { route: route.clone(), weight: Weight::percent(10), late: Arc::default(), held: Arc::clone(&held) };
+    let router = Delayed {
+        route: route.clone(),
+        weight: Weight::percent(10),
+        late: Arc::default(),
+        held: Arc::clone(&held),
+    };
     let late = Arc::clone(&router.late);
     let ports = WorldPorts::new(simulation(0.001).world());
-    let handle = in_world(&ports).router(router).start("shop-1".parse().unwrap()).await.unwrap();
+    let handle = in_world(&ports)
+        .router(router)
+        .start("shop-1".parse().unwrap())
+        .await
+        .unwrap();
     held.notified().await;
-    assert_eq!(handle.abort("changed my mind", &ana()).await.unwrap(), Answer::Done);
+    assert_eq!(
+        handle.abort("changed my mind", &ana()).await.unwrap(),
+        Answer::Done
+    );
     handle.finished().await.unwrap();
     let (call, traffic, version) = late.lock().unwrap().take().expect("a raise was held back");
     let landed = route.apply(&call, &traffic, Some(&version)).await;
@@ -142,7 +168,12 @@ struct Hanging;
 
 #[async_trait]
 impl MetricSource for Hanging {
-    async fn measure(&self, _: &Call, _: &[Query], _: Timestamp) -> Vec<Result<Measured, PortError>> {
+    async fn measure(
+        &self,
+        _: &Call,
+        _: &[Query],
+        _: Timestamp,
+    ) -> Vec<Result<Measured, PortError>> {
         std::future::pending().await
     }
 }
@@ -151,7 +182,12 @@ impl MetricSource for Hanging {
 async fn abort_reaches_zero_at_once_while_the_source_hangs() {
     let ports = WorldPorts::new(simulation(0.001).world());
     let clock = Clock::starting_at(BEGIN);
-    let handle = in_world(&ports).metrics(Hanging).clock(clock).start("shop-1".parse().unwrap()).await.unwrap();
+    let handle = in_world(&ports)
+        .metrics(Hanging)
+        .clock(clock)
+        .start("shop-1".parse().unwrap())
+        .await
+        .unwrap();
     // Into the middle of a measurement.
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(ports.weight_at(clock.now()), Weight::percent(10));
@@ -168,7 +204,12 @@ struct Panicking;
 
 #[async_trait]
 impl MetricSource for Panicking {
-    async fn measure(&self, _: &Call, _: &[Query], _: Timestamp) -> Vec<Result<Measured, PortError>> {
+    async fn measure(
+        &self,
+        _: &Call,
+        _: &[Query],
+        _: Timestamp,
+    ) -> Vec<Result<Measured, PortError>> {
         panic!("a defect of the source")
     }
 }
@@ -177,12 +218,24 @@ impl MetricSource for Panicking {
 async fn a_source_that_panics_is_an_error_and_not_the_end() {
     let ports = WorldPorts::new(simulation(0.001).world());
     let recorder = Recorder::new();
-    let builder = in_world(&ports).metrics(Panicking).observer(recorder.clone());
+    let builder = in_world(&ports)
+        .metrics(Panicking)
+        .observer(recorder.clone());
     let handle = builder.start("shop-1".parse().unwrap()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(handle.status().borrow().weight, Weight::percent(10));
-    let judged = recorder.records().into_iter().find(|r| matches!(r.content, Content::Judged(_))).unwrap();
-    assert!(judged.content.to_string().contains("errors cannot be measured: internal: it panicked"), "{judged}");
+    let judged = recorder
+        .records()
+        .into_iter()
+        .find(|r| matches!(r.content, Content::Judged(_)))
+        .unwrap();
+    assert!(
+        judged
+            .content
+            .to_string()
+            .contains("errors cannot be measured: internal: it panicked"),
+        "{judged}"
+    );
     handle.abort("stop", &ana()).await.unwrap();
     handle.finished().await.unwrap();
 }
@@ -191,15 +244,26 @@ async fn a_source_that_panics_is_an_error_and_not_the_end() {
 async fn a_second_rollout_of_the_target_is_told_who_has_it() {
     let store = MemoryStore::new();
     let ports = WorldPorts::new(simulation(0.001).world());
-    let first = in_world(&ports).store(store.clone()).start("shop-1".parse().unwrap()).await.unwrap();
-    let second = in_world(&ports).store(store.clone()).start("shop-2".parse().unwrap()).await;
+    let first = in_world(&ports)
+        .store(store.clone())
+        .start("shop-1".parse().unwrap())
+        .await
+        .unwrap();
+    let second = in_world(&ports)
+        .store(store.clone())
+        .start("shop-2".parse().unwrap())
+        .await;
     match second {
         Err(StartError::Busy { rollout, .. }) => assert_eq!(rollout.as_str(), "shop-1"),
         other => panic!("{other:?}"),
     }
     first.finished().await.unwrap();
     // An ended rollout gives the target free.
-    let third = in_world(&ports).store(store).start("shop-3".parse().unwrap()).await.unwrap();
+    let third = in_world(&ports)
+        .store(store)
+        .start("shop-3".parse().unwrap())
+        .await
+        .unwrap();
     third.stop();
     assert_eq!(third.finished().await, Err(DriverError::Stopped));
 }
@@ -208,21 +272,47 @@ async fn a_second_rollout_of_the_target_is_told_who_has_it() {
 async fn a_holder_that_was_replaced_raises_nothing_any_more() {
     let store = MemoryStore::new();
     let ports = WorldPorts::new(simulation(0.001).world());
-    let frozen = in_world(&ports).store(store.clone()).start("shop-1".parse().unwrap()).await.unwrap();
+    let frozen = in_world(&ports)
+        .store(store.clone())
+        .start("shop-1".parse().unwrap())
+        .await
+        .unwrap();
     tokio::time::sleep(Duration::from_secs(20)).await;
-    let new = in_world(&ports).store(store).resume().await.unwrap().expect("one is under way");
+    let new = in_world(&ports)
+        .store(store)
+        .resume()
+        .await
+        .unwrap()
+        .expect("one is under way");
     assert_eq!(frozen.finished().await, Err(DriverError::Fenced));
     assert!(new.finished().await.unwrap().outcome().is_promoted());
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_the_router_cannot_do_or_nobody_supplies_refuses_the_start() {
-    let missing = Driver::builder(policy()).router(MemoryRouter::new()).metrics(Hanging);
+    let missing = Driver::builder(policy())
+        .router(MemoryRouter::new())
+        .metrics(Hanging);
     let error = missing.start("shop-1".parse().unwrap()).await.unwrap_err();
-    assert!(error.to_string().contains("gates that nobody supplies: smoke"), "{error}");
-    let error = Driver::builder(policy()).router(MemoryRouter::new()).start("shop-1".parse().unwrap()).await.unwrap_err();
-    assert!(error.to_string().contains("needs a metric source"), "{error}");
-    let error = Driver::builder(policy()).start("shop-1".parse().unwrap()).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("gates that nobody supplies: smoke"),
+        "{error}"
+    );
+    let error = Driver::builder(policy())
+        .router(MemoryRouter::new())
+        .start("shop-1".parse().unwrap())
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("needs a metric source"),
+        "{error}"
+    );
+    let error = Driver::builder(policy())
+        .start("shop-1".parse().unwrap())
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("needs a router"), "{error}");
 }
 
@@ -239,7 +329,11 @@ impl Mortal {
     /// Lets one more effect through, and dies after it if it was the last.
     async fn after<T>(&self, effect: impl Future<Output = T>) -> T {
         let step = |left: usize| left.checked_sub(1);
-        if self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step).is_err() {
+        if self
+            .left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, step)
+            .is_err()
+        {
             self.died.notify_one();
             std::future::pending::<()>().await;
         }
@@ -262,7 +356,12 @@ impl TrafficRouter for Mortal {
         self.after(self.ports.observe(call)).await
     }
 
-    async fn apply(&self, call: &Call, traffic: &Traffic, at: Option<&Version>) -> Result<Applied, PortError> {
+    async fn apply(
+        &self,
+        call: &Call,
+        traffic: &Traffic,
+        at: Option<&Version>,
+    ) -> Result<Applied, PortError> {
         self.after(self.ports.apply(call, traffic, at)).await
     }
 
@@ -273,7 +372,12 @@ impl TrafficRouter for Mortal {
 
 #[async_trait]
 impl MetricSource for Mortal {
-    async fn measure(&self, call: &Call, queries: &[Query], until: Timestamp) -> Vec<Result<Measured, PortError>> {
+    async fn measure(
+        &self,
+        call: &Call,
+        queries: &[Query],
+        until: Timestamp,
+    ) -> Vec<Result<Measured, PortError>> {
         self.after(self.ports.measure(call, queries, until)).await
     }
 }
@@ -284,11 +388,21 @@ impl StateStore for Mortal {
         self.store.load(target).await
     }
 
-    async fn claim(&self, target: &Target, claim: &Claim, expect: Option<Revision>) -> Result<Revision, PortError> {
+    async fn claim(
+        &self,
+        target: &Target,
+        claim: &Claim,
+        expect: Option<Revision>,
+    ) -> Result<Revision, PortError> {
         self.after(self.store.claim(target, claim, expect)).await
     }
 
-    async fn save(&self, target: &Target, state: &Snapshot, expect: Revision) -> Result<Revision, PortError> {
+    async fn save(
+        &self,
+        target: &Target,
+        state: &Snapshot,
+        expect: Revision,
+    ) -> Result<Revision, PortError> {
         self.after(self.store.save(target, state, expect)).await
     }
 
@@ -335,14 +449,22 @@ async fn with_a_death(effects: usize, errors: f64) -> (bool, Vec<Record>, String
     let outcome = match finished {
         Some(finished) => finished.outcome().clone(),
         None => {
-            let builder = || in_world(&ports).store(store.clone()).clock(clock).observer(recorder.clone());
+            let builder = || {
+                in_world(&ports)
+                    .store(store.clone())
+                    .clock(clock)
+                    .observer(recorder.clone())
+            };
             match builder().resume().await.unwrap() {
                 Some(handle) => handle.finished().await.unwrap().outcome().clone(),
                 None => match store.load(&"shop".parse().unwrap()).await.unwrap() {
                     // It died with its work done.
                     Some(stored) => stored.claim.state.report().outcome.clone().unwrap(),
                     None => {
-                        let handle = builder().start("simulated-3".parse().unwrap()).await.unwrap();
+                        let handle = builder()
+                            .start("simulated-3".parse().unwrap())
+                            .await
+                            .unwrap();
                         handle.finished().await.unwrap().outcome().clone()
                     }
                 },
@@ -358,12 +480,22 @@ async fn a_process_that_dies_after_any_effect_is_taken_over_from_its_files() {
         let mut deaths = 0;
         for effects in 1.. {
             let (died, mut records, outcome) = with_a_death(effects, errors).await;
-            assert!(outcome.starts_with(expected), "after {effects} effects: {outcome}");
+            assert!(
+                outcome.starts_with(expected),
+                "after {effects} effects: {outcome}"
+            );
             records.sort_by_key(|record| record.number);
             records.dedup();
             let numbers: Vec<u64> = records.iter().map(|record| record.number).collect();
-            assert_eq!(numbers, (1..=records.len() as u64).collect::<Vec<_>>(), "after {effects} effects");
-            assert!(matches!(records.last().unwrap().content, Content::Ended { .. }), "after {effects} effects");
+            assert_eq!(
+                numbers,
+                (1..=records.len() as u64).collect::<Vec<_>>(),
+                "after {effects} effects"
+            );
+            assert!(
+                matches!(records.last().unwrap().content, Content::Ended { .. }),
+                "after {effects} effects"
+            );
             if !died {
                 break;
             }

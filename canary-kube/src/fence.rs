@@ -140,7 +140,15 @@ mod tests {
 
     #[test]
     fn what_nobody_here_wrote_is_foreign() {
-        for text in ["", "a", "a/1.2", "a/1.2.3.4", "a/1.2.x", "a b/1.2.3", "/1.2.3"] {
+        for text in [
+            "",
+            "a",
+            "a/1.2",
+            "a/1.2.3.4",
+            "a/1.2.x",
+            "a b/1.2.3",
+            "/1.2.3",
+        ] {
             assert_eq!(Fence::parse(text), None, "{text}");
             assert_eq!(Standing::of(&call("a", 1, 2, 3), text), Standing::Foreign);
         }

@@ -45,7 +45,12 @@ impl fmt::Display for Object {
 }
 
 impl Object {
-    pub(crate) const fn new(client: Client, kind: RouteKind, namespace: String, name: String) -> Self {
+    pub(crate) const fn new(
+        client: Client,
+        kind: RouteKind,
+        namespace: String,
+        name: String,
+    ) -> Self {
         Self {
             client,
             kind,
@@ -106,7 +111,11 @@ impl Object {
 async fn read(answer: Response<Body>) -> Result<Value, PortError> {
     let code = answer.status();
     let retry_after = answer.headers().get(RETRY_AFTER).and_then(seconds);
-    let body = answer.into_body().collect_bytes().await.map_err(port_error)?;
+    let body = answer
+        .into_body()
+        .collect_bytes()
+        .await
+        .map_err(port_error)?;
     if code.is_success() {
         return serde_json::from_slice(&body)
             .map_err(|error| port_error(kube::Error::SerdeError(error)));

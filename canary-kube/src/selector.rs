@@ -9,7 +9,10 @@ use crate::split::{Place, Slot, Split, invalid};
 
 /// Describes a kind of route object, laid out as `spec.{rules}[i].{entries}[j].weight`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "adapters write it down as a constant")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "adapters write it down as a constant"
+)]
 pub struct RouteKind {
     /// The API group: `networking.istio.io`.
     pub group: &'static str,
@@ -236,4 +239,3 @@ fn list_or(items: Vec<String>, none: &str) -> String {
         items.join(", ")
     }
 }
-

@@ -47,7 +47,11 @@ impl EvidenceLimits {
     /// Puts the limits together.
     #[must_use]
     pub const fn new(ratio: f64, false_alarm: f64, starts: Starts) -> Self {
-        Self { ratio, false_alarm, starts }
+        Self {
+            ratio,
+            false_alarm,
+            starts,
+        }
     }
 }
 
@@ -121,7 +125,11 @@ impl EvidenceState {
         let (mass, started) = limits.starts.due(self.started, live);
         self.started = started;
         self.waiting = (self.waiting - mass).max(0.0);
-        let new = if mass > 0.0 { libm::log(mass) } else { f64::NEG_INFINITY };
+        let new = if mass > 0.0 {
+            libm::log(mass)
+        } else {
+            f64::NEG_INFINITY
+        };
         let bet = Bet::new(limits.ratio, tick);
         for (m, multiple) in self.ratio.iter_mut().zip(RATIOS) {
             *m = finite(add_exp(*m, new) + bet.ratio(multiple));
@@ -174,7 +182,10 @@ struct Bet {
 }
 
 impl Bet {
-    #[expect(clippy::cast_precision_loss, reason = "counts up to 2^53 are exact, beyond that the tolerance is relative")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts up to 2^53 are exact, beyond that the tolerance is relative"
+    )]
     fn new(r0: f64, tick: Tick) -> Self {
         let (canary, stable) = (tick.canary.total as f64, tick.stable.total as f64);
         let bad_canary = tick.canary.bad as f64;
@@ -182,7 +193,13 @@ impl Bet {
         let both = canary > 0.0 && stable > 0.0;
         let bad = if both { bad } else { 0.0 };
         let n = (canary + stable).max(1.0);
-        Self { r0, w: canary / n, rest: stable / n, bad_canary, bad }
+        Self {
+            r0,
+            w: canary / n,
+            rest: stable / n,
+            bad_canary,
+            bad,
+        }
     }
 
     /// Returns the ratio process' gain for the alternative `multiple` times the null.
@@ -201,7 +218,8 @@ impl Bet {
         }
         let share = |r: f64| self.w * r / (self.rest + self.w * r);
         let (null, alternative) = (share(self.r0), share(self.r0 * multiple));
-        let variance = alternative * (1.0 - alternative) * (1.0 / self.bad + RHO * (1.0 - 1.0 / self.bad));
+        let variance =
+            alternative * (1.0 - alternative) * (1.0 / self.bad + RHO * (1.0 - 1.0 / self.bad));
         let low = (alternative - null) / (1.0 - null);
         let stake = if self.bad <= 1.0 {
             low

@@ -138,7 +138,11 @@ impl DriverBuilder {
         #[cfg(feature = "json")]
         if let Some(journal) = &self.journal {
             let policy = self.policy.spec().clone();
-            journal.write(crate::journal::Line::Started { rollout: id.clone(), policy, at: now });
+            journal.write(crate::journal::Line::Started {
+                rollout: id.clone(),
+                policy,
+                at: now,
+            });
         }
         let saver = self.saver(&target, held.map(|held| held.revision));
         // Claimed before anything else happens, so that a second one is told to whom the target belongs.
@@ -152,7 +156,10 @@ impl DriverBuilder {
         for effect in effects {
             match effect {
                 Effect::Persist { rev } => {
-                    let event = Event::Persisted { rev, result: Ok(()) };
+                    let event = Event::Persisted {
+                        rev,
+                        result: Ok(()),
+                    };
                     first.extend(self.step(&mut rollout, event, clock));
                 }
                 other => first.push(other),
@@ -170,13 +177,18 @@ impl DriverBuilder {
     pub async fn resume(mut self) -> Result<Option<Handle>, StartError> {
         let target = self.check()?;
         let held = self.store.load(&target).await.map_err(StartError::Store)?;
-        let Some(held) = held.filter(|held| !held.claim.state.is_settled()) else { return Ok(None) };
+        let Some(held) = held.filter(|held| !held.claim.state.is_settled()) else {
+            return Ok(None);
+        };
         self.policy = Arc::new(Policy::from_spec(held.claim.policy.clone())?);
         self.check()?;
         #[cfg(feature = "json")]
         if let Some(journal) = &self.journal {
             let snapshot = Box::new(held.claim.state.clone());
-            journal.write(crate::journal::Line::Resumed { policy: held.claim.policy.clone(), snapshot });
+            journal.write(crate::journal::Line::Resumed {
+                policy: held.claim.policy.clone(),
+                snapshot,
+            });
         }
         let mut rollout = Rollout::restore(held.claim.state, Arc::clone(&self.policy))?;
         let clock = self.clock.unwrap_or_else(Clock::system);
@@ -189,13 +201,21 @@ impl DriverBuilder {
         let now = clock.now();
         #[cfg(feature = "json")]
         if let Some(journal) = &self.journal {
-            journal.write(crate::journal::Line::Event { at: now, event: event.clone() });
+            journal.write(crate::journal::Line::Event {
+                at: now,
+                event: event.clone(),
+            });
         }
         rollout.step(event, now)
     }
 
     fn saver(&self, target: &Target, expect: Option<Revision>) -> Saver {
-        Saver::new(Arc::clone(&self.store), target.clone(), self.policy.spec().clone(), expect)
+        Saver::new(
+            Arc::clone(&self.store),
+            target.clone(),
+            self.policy.spec().clone(),
+            expect,
+        )
     }
 
     /// Says who was faster.
@@ -203,7 +223,10 @@ impl DriverBuilder {
         match self.store.load(target).await {
             Ok(held) => {
                 let rollout = held.map_or(id, |held| held.claim.state.rollout().clone());
-                StartError::Busy { target: target.clone(), rollout }
+                StartError::Busy {
+                    target: target.clone(),
+                    rollout,
+                }
             }
             Err(error) => StartError::Store(error),
         }
@@ -227,7 +250,9 @@ impl DriverBuilder {
         }
         let judged = self.policy.hard_limit() || !self.policy.checks().is_empty();
         if judged && self.metrics.is_none() {
-            return Err(StartError::NoMetrics { policy: self.policy.name().to_owned() });
+            return Err(StartError::NoMetrics {
+                policy: self.policy.name().to_owned(),
+            });
         }
         let missing = |name: &&GateName| {
             self.policy.gate(name).kind == GateKind::Supplied && !self.gates.contains_key(*name)
@@ -256,10 +281,17 @@ impl DriverBuilder {
             stop: Arc::new(stop),
             given: Arc::new(AtomicU64::new(1)),
         };
-        let Some(router) = self.router else { return handle };
+        let Some(router) = self.router else {
+            return handle;
+        };
         let runner = Runner {
             rollout,
-            ports: Ports { router, metrics: self.metrics, gates: self.gates, saver },
+            ports: Ports {
+                router,
+                metrics: self.metrics,
+                gates: self.gates,
+                saver,
+            },
             clock,
             observers: self.observers,
             #[cfg(feature = "json")]
@@ -270,7 +302,10 @@ impl DriverBuilder {
             stop: stopped,
             work: Work::default(),
         };
-        #[expect(clippy::disallowed_methods, reason = "the one place that spawns; the handle stops it")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that spawns; the handle stops it"
+        )]
         tokio::spawn(runner.run(first));
         handle
     }

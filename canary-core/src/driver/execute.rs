@@ -28,27 +28,50 @@ impl Ports {
                 };
                 Reply::Applied(applied.map_err(PortError::into_failure))
             }
-            Action::Observe => Reply::Observed(self.router.observe(call).await.map_err(PortError::into_failure)),
+            Action::Observe => Reply::Observed(
+                self.router
+                    .observe(call)
+                    .await
+                    .map_err(PortError::into_failure),
+            ),
             Action::Measure { queries, until } => Reply::Measured(match &self.metrics {
                 Some(metrics) => {
                     let answers = metrics.measure(call, &queries, until).await;
-                    answers.into_iter().map(|answer| answer.map_err(PortError::into_failure)).collect()
+                    answers
+                        .into_iter()
+                        .map(|answer| answer.map_err(PortError::into_failure))
+                        .collect()
                 }
                 None => vec![Err(missing("no metric source was given")); queries.len()],
             }),
             Action::AskGate { context } => Reply::Decided(match self.gates.get(&context.gate) {
-                Some(gate) => gate.decide(call, &context).await.map_err(PortError::into_failure),
+                Some(gate) => gate
+                    .decide(call, &context)
+                    .await
+                    .map_err(PortError::into_failure),
                 None => Err(missing("nobody supplies this gate")),
             }),
-            Action::Release => Reply::Released(self.router.release(call).await.map_err(PortError::into_failure)),
+            Action::Release => Reply::Released(
+                self.router
+                    .release(call)
+                    .await
+                    .map_err(PortError::into_failure),
+            ),
         }
     }
 
     /// Raises only while the rollout is ours: one that was frozen and wakes up must not.
-    async fn raise(&self, call: &Call, traffic: &Traffic, at: &Version) -> Result<crate::ports::Applied, PortError> {
+    async fn raise(
+        &self,
+        call: &Call,
+        traffic: &Traffic,
+        at: &Version,
+    ) -> Result<crate::ports::Applied, PortError> {
         if let Err(error) = self.saver.confirm().await {
             return Err(match error.kind() {
-                FailureKind::Conflict => PortError::new(FailureKind::Fenced, "another holder has the rollout"),
+                FailureKind::Conflict => {
+                    PortError::new(FailureKind::Fenced, "another holder has the rollout")
+                }
                 _ => error,
             });
         }

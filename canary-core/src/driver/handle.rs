@@ -72,8 +72,18 @@ impl Handle {
     ///
     /// # Errors
     /// As for [`pause`](Self::pause).
-    pub async fn abort(&self, reason: impl Into<String>, actor: &Actor) -> Result<Answer, DriverError> {
-        self.give(actor, CommandKind::Abort { reason: reason.into() }).await
+    pub async fn abort(
+        &self,
+        reason: impl Into<String>,
+        actor: &Actor,
+    ) -> Result<Answer, DriverError> {
+        self.give(
+            actor,
+            CommandKind::Abort {
+                reason: reason.into(),
+            },
+        )
+        .await
     }
 
     /// Gives a command with an id of the caller's, so that a repeat is known as one.

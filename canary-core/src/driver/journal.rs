@@ -17,23 +17,30 @@ impl Journal {
         let (lines, written) = mpsc::channel::<Line>();
         let writer = std::thread::spawn(move || {
             for line in written {
-                let result = serde_json::to_vec(&line).map_err(std::io::Error::from).and_then(|mut text| {
-                    text.push(b'\n');
-                    out.write_all(&text)?;
-                    out.flush()
-                });
+                let result = serde_json::to_vec(&line)
+                    .map_err(std::io::Error::from)
+                    .and_then(|mut text| {
+                        text.push(b'\n');
+                        out.write_all(&text)?;
+                        out.flush()
+                    });
                 if let Err(error) = result {
                     tracing::warn!(%error, "the journal cannot be written and ends here");
                     return;
                 }
             }
         });
-        Self { lines: Some(lines), writer: Some(writer) }
+        Self {
+            lines: Some(lines),
+            writer: Some(writer),
+        }
     }
 
     pub(super) fn write(&self, line: Line) {
         // A writer that has given up has said so itself.
-        let _ = self.lines.as_ref().map(|lines| lines.send(line));
+        if let Some(lines) = &self.lines {
+            let _ = lines.send(line);
+        }
     }
 
     /// Waits until everything is written; called when nothing is left to be held up.

@@ -15,7 +15,10 @@ pub struct PolicyBuilder {
 
 impl PolicyBuilder {
     pub(super) fn new(name: impl Into<String>) -> Self {
-        Self { spec: PolicySpec::new(name), bad_names: Vec::new() }
+        Self {
+            spec: PolicySpec::new(name),
+            bad_names: Vec::new(),
+        }
     }
 
     /// Looks at the metrics this often; 15 s unless said.
@@ -89,6 +92,10 @@ impl PolicyBuilder {
     pub fn build(self) -> Result<Policy, PolicyError> {
         let mut problems = self.bad_names;
         problems.extend(super::validate::problems(&self.spec));
-        if problems.is_empty() { Policy::from_spec(self.spec) } else { Err(PolicyError::new(problems)) }
+        if problems.is_empty() {
+            Policy::from_spec(self.spec)
+        } else {
+            Err(PolicyError::new(problems))
+        }
     }
 }

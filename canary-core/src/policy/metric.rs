@@ -66,11 +66,15 @@ impl Metric {
     pub fn read(&self, sides: &BySide<Reading>, side: Side, seconds: f64) -> Option<f64> {
         match (self, sides.get(side)) {
             (Self::ErrorRate, Reading::Counts(counts)) => counts.error_rate(),
-            (Self::SuccessRate, Reading::Counts(counts)) => counts.error_rate().map(|rate| 1.0 - rate),
+            (Self::SuccessRate, Reading::Counts(counts)) => {
+                counts.error_rate().map(|rate| 1.0 - rate)
+            }
             (Self::RequestRate, Reading::Counts(counts)) => {
                 (seconds > 0.0).then(|| counts.total as f64 / seconds)
             }
-            (Self::Latency(quantile), Reading::Buckets(buckets)) => buckets.quantile(quantile.fraction()),
+            (Self::Latency(quantile), Reading::Buckets(buckets)) => {
+                buckets.quantile(quantile.fraction())
+            }
             (Self::Custom(_), Reading::Value(value)) => Some(*value),
             _ => None,
         }
@@ -201,7 +205,11 @@ impl FromStr for Quantile {
                 .ok_or(())
         };
         let tenths = digits(whole, 2)? * 10 + digits(tenth, 1)?;
-        if tenths == 0 { Err(()) } else { Ok(Self(tenths)) }
+        if tenths == 0 {
+            Err(())
+        } else {
+            Ok(Self(tenths))
+        }
     }
 }
 
@@ -211,10 +219,25 @@ mod tests {
 
     #[test]
     fn a_metric_is_written_as_it_is_read() {
-        for text in ["error_rate", "success_rate", "request_rate", "latency.p50", "latency.p99.9", "pool"] {
+        for text in [
+            "error_rate",
+            "success_rate",
+            "request_rate",
+            "latency.p50",
+            "latency.p99.9",
+            "pool",
+        ] {
             assert_eq!(text.parse::<Metric>().unwrap().to_string(), text);
         }
-        for text in ["", "latency.", "latency.p0", "latency.p100", "latency.p9x", "a b", "9a"] {
+        for text in [
+            "",
+            "latency.",
+            "latency.p0",
+            "latency.p100",
+            "latency.p9x",
+            "a b",
+            "9a",
+        ] {
             assert!(text.parse::<Metric>().is_err(), "{text}");
         }
     }

@@ -53,7 +53,6 @@ pub struct Policy {
 
 impl Policy {
     /// Begins a policy in code.
-    #[must_use]
     pub fn builder(name: impl Into<String>) -> PolicyBuilder {
         PolicyBuilder::new(name)
     }
@@ -64,7 +63,11 @@ impl Policy {
     /// [`PolicyError`] with everything that is wrong with it.
     pub fn from_spec(spec: PolicySpec) -> Result<Self, PolicyError> {
         let problems = validate::problems(&spec);
-        if problems.is_empty() { Ok(Self { spec }) } else { Err(PolicyError::new(problems)) }
+        if problems.is_empty() {
+            Ok(Self { spec })
+        } else {
+            Err(PolicyError::new(problems))
+        }
     }
 
     /// Reads a policy in the form that people write, as YAML or JSON.
@@ -143,7 +146,10 @@ impl Policy {
     /// Returns every gate that a stage names, each once, in the order of the stages.
     pub fn gates(&self) -> impl Iterator<Item = &GateName> {
         let all = || self.stages().iter().flat_map(|stage| &stage.gates);
-        all().enumerate().filter(move |(i, name)| !all().take(*i).any(|n| n == *name)).map(|(_, n)| n)
+        all()
+            .enumerate()
+            .filter(move |(i, name)| !all().take(*i).any(|n| n == *name))
+            .map(|(_, n)| n)
     }
 
     /// Returns how long a roll-back may take before it is called stuck.
@@ -156,6 +162,10 @@ impl Policy {
     #[must_use]
     pub fn mixed_time(&self) -> Duration {
         let mixed = |stage: &&Stage| stage.weight != Weight::ZERO && stage.weight != Weight::FULL;
-        self.stages().iter().filter(mixed).map(Stage::hold).fold(Duration::ZERO, Duration::saturating_add)
+        self.stages()
+            .iter()
+            .filter(mixed)
+            .map(Stage::hold)
+            .fold(Duration::ZERO, Duration::saturating_add)
     }
 }

@@ -20,7 +20,12 @@ pub(super) fn problems(spec: &PolicySpec) -> Vec<Problem> {
 struct Found(Vec<Problem>);
 
 impl Found {
-    fn add(&mut self, path: impl Into<String>, message: impl Into<String>, help: impl Into<String>) {
+    fn add(
+        &mut self,
+        path: impl Into<String>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         self.0.push(Problem::new(path, message, help));
     }
 
@@ -30,9 +35,17 @@ impl Found {
         for (i, name) in names.enumerate() {
             let path = format!("{list}[{i}].name");
             if name.trim().is_empty() {
-                self.add(path, format!("{what} {} has no name", i + 1), "give it a name of its own");
+                self.add(
+                    path,
+                    format!("{what} {} has no name", i + 1),
+                    "give it a name of its own",
+                );
             } else if !seen.insert(name) {
-                self.add(path, format!("two of the {list} are called `{name}`"), "names stand in records and reports: make them differ");
+                self.add(
+                    path,
+                    format!("two of the {list} are called `{name}`"),
+                    "names stand in records and reports: make them differ",
+                );
             }
         }
     }
@@ -42,12 +55,19 @@ fn head(spec: &PolicySpec, found: &mut Found) {
     if spec.version != 1 {
         found.add(
             "version",
-            format!("version {} of the policy language is not known", spec.version),
+            format!(
+                "version {} of the policy language is not known",
+                spec.version
+            ),
             "this library reads version 1: write `version: 1`",
         );
     }
     if spec.name.trim().is_empty() {
-        found.add("name", "the policy has no name", "name what is released: `name: checkout`");
+        found.add(
+            "name",
+            "the policy has no name",
+            "name what is released: `name: checkout`",
+        );
     }
     if !(100..=DAY_MS).contains(&spec.every_ms) {
         found.add(
@@ -57,7 +77,11 @@ fn head(spec: &PolicySpec, found: &mut Found) {
         );
     }
     if spec.settle_ms > DAY_MS {
-        found.add("settle", "settling takes more than a day", "expected at most 1d, such as `settle: 5s`");
+        found.add(
+            "settle",
+            "settling takes more than a day",
+            "expected at most 1d, such as `settle: 5s`",
+        );
     }
 }
 
@@ -70,7 +94,11 @@ fn stages(spec: &PolicySpec, found: &mut Found) {
         );
         return;
     }
-    found.names("stages", "stage", spec.stages.iter().map(|s| s.name.as_str()));
+    found.names(
+        "stages",
+        "stage",
+        spec.stages.iter().map(|s| s.name.as_str()),
+    );
     for (i, pair) in spec.stages.windows(2).enumerate() {
         let (before, this) = (&pair[0], &pair[1]);
         if this.weight <= before.weight {
@@ -97,14 +125,21 @@ fn stages(spec: &PolicySpec, found: &mut Found) {
     if spec.stages[last].weight != Weight::FULL {
         found.add(
             format!("stages[{last}].weight"),
-            format!("the last stage ends at {}, so the rollout would never finish", spec.stages[last].weight),
+            format!(
+                "the last stage ends at {}, so the rollout would never finish",
+                spec.stages[last].weight
+            ),
             "the last stage has all of the traffic: `weight: 100%`",
         );
     }
 }
 
 fn checks(spec: &PolicySpec, found: &mut Found) {
-    found.names("checks", "check", spec.checks.iter().map(|c| c.name.as_str()));
+    found.names(
+        "checks",
+        "check",
+        spec.checks.iter().map(|c| c.name.as_str()),
+    );
     for (i, check) in spec.checks.iter().enumerate() {
         if check.name == crate::policy::HARD_LIMIT {
             found.add(
@@ -120,28 +155,61 @@ fn checks(spec: &PolicySpec, found: &mut Found) {
 fn kind(i: usize, check: &Check, found: &mut Found) {
     let name = &check.name;
     match &check.kind {
-        CheckKind::Threshold { metric, comparison, limit, for_ms, samples } => {
+        CheckKind::Threshold {
+            metric,
+            comparison,
+            limit,
+            for_ms,
+            samples,
+        } => {
             let path = format!("checks[{i}].{}", comparison.as_str());
             match *limit {
                 Limit::Absolute(value) => absolute(&path, name, metric, value, found),
-                Limit::TimesStable(times) if !(times.is_finite() && times > 0.0 && times <= 1000.0) => {
-                    found.add(path, format!("check `{name}`: {times} times stable is no limit"), "expected more than 0 and at most 1000, such as `1.5x stable`");
+                Limit::TimesStable(times)
+                    if !(times.is_finite() && times > 0.0 && times <= 1000.0) =>
+                {
+                    found.add(
+                        path,
+                        format!("check `{name}`: {times} times stable is no limit"),
+                        "expected more than 0 and at most 1000, such as `1.5x stable`",
+                    );
                 }
                 Limit::TimesStable(_) => {}
             }
             if *for_ms > DAY_MS {
-                found.add(format!("checks[{i}].for"), format!("check `{name}` looks back more than a day"), "expected at most 1d, such as `for: 2m`");
+                found.add(
+                    format!("checks[{i}].for"),
+                    format!("check `{name}` looks back more than a day"),
+                    "expected at most 1d, such as `for: 2m`",
+                );
             }
-            if *samples > 0 && metric.signal() != crate::value::Signal::Requests && metric.unit() != Unit::Millis {
-                found.add(format!("checks[{i}].samples"), format!("check `{name}`: `{metric}` has no requests to count"), "`samples` goes with error_rate, success_rate, request_rate and latency");
+            if *samples > 0
+                && metric.signal() != crate::value::Signal::Requests
+                && metric.unit() != Unit::Millis
+            {
+                found.add(
+                    format!("checks[{i}].samples"),
+                    format!("check `{name}`: `{metric}` has no requests to count"),
+                    "`samples` goes with error_rate, success_rate, request_rate and latency",
+                );
             }
         }
         CheckKind::WorseThanStable { ratio, false_alarm } => {
             if !(ratio.is_finite() && (1.0..=100.0).contains(ratio)) {
-                found.add(format!("checks[{i}].worse_than_stable"), format!("check `{name}`: a ratio of {ratio} cannot be judged"), "expected 1 to 100 times, such as `1.25x`");
+                found.add(
+                    format!("checks[{i}].worse_than_stable"),
+                    format!("check `{name}`: a ratio of {ratio} cannot be judged"),
+                    "expected 1 to 100 times, such as `1.25x`",
+                );
             }
             if !(false_alarm.is_finite() && *false_alarm >= 1e-9 && *false_alarm <= 0.5) {
-                found.add(format!("checks[{i}].false_alarm"), format!("check `{name}`: a false-alarm probability of {false_alarm} makes no sense"), "expected more than 0% and at most 50%, such as `1%`");
+                found.add(
+                    format!("checks[{i}].false_alarm"),
+                    format!(
+                        "check `{name}`: a false-alarm probability of {false_alarm} makes no sense"
+                    ),
+                    "expected more than 0% and at most 50%, such as `1%`",
+                );
             }
         }
     }
@@ -183,7 +251,10 @@ fn rest(spec: &PolicySpec, found: &mut Found) {
     if !(1_000..=DAY_MS).contains(&spec.rollback_within_ms) {
         found.add(
             "rollback.within",
-            format!("a roll-back cannot be expected within {} ms", spec.rollback_within_ms),
+            format!(
+                "a roll-back cannot be expected within {} ms",
+                spec.rollback_within_ms
+            ),
             "expected 1s to 1d, such as `5m`",
         );
     }

@@ -97,7 +97,7 @@ impl Capabilities {
     #[must_use]
     pub const fn can_hold(&self, weight: Weight) -> bool {
         let step = self.resolution.basis_points();
-        step != 0 && weight.basis_points() % step == 0
+        step != 0 && weight.basis_points().is_multiple_of(step)
     }
 }
 

@@ -22,8 +22,18 @@ pub struct CheckResult {
 }
 
 impl CheckResult {
-    pub(crate) const fn new(check: Arc<str>, verdict: Verdict, then: Then, finding: Finding) -> Self {
-        Self { check, verdict, then, finding }
+    pub(crate) const fn new(
+        check: Arc<str>,
+        verdict: Verdict,
+        then: Then,
+        finding: Finding,
+    ) -> Self {
+        Self {
+            check,
+            verdict,
+            then,
+            finding,
+        }
     }
 }
 

@@ -15,7 +15,8 @@ pub use outcome::{Outcome, Reason};
 use serde::{Deserialize, Serialize};
 
 use crate::value::{
-    Actor, BySide, CommandId, Counts, Epoch, Failure, GateName, RolloutId, Timestamp, Weight, Window,
+    Actor, BySide, CommandId, Counts, Epoch, Failure, GateName, RolloutId, Timestamp, Weight,
+    Window,
 };
 
 /// Holds one thing that happened, with its number and time.
@@ -33,7 +34,11 @@ pub struct Record {
 
 impl Record {
     pub(crate) const fn new(number: u64, at: Timestamp, content: Content) -> Self {
-        Self { number, at, content }
+        Self {
+            number,
+            at,
+            content,
+        }
     }
 }
 

@@ -29,13 +29,22 @@ impl fmt::Display for Span {
 }
 
 fn rate(counts: Counts) -> String {
-    counts.error_rate().map_or_else(|| "none".to_owned(), |rate| Unit::Share.show(rate))
+    counts
+        .error_rate()
+        .map_or_else(|| "none".to_owned(), |rate| Unit::Share.show(rate))
 }
 
 /// Writes both sides' failures: `canary failed 1.90 % of 16200 requests, stable 0.10 %`.
 fn failures(f: &mut fmt::Formatter<'_>, requests: &BySide<Counts>) -> fmt::Result {
     let (canary, stable) = (requests.canary, requests.stable);
-    write!(f, "canary failed {} of {} requests, stable {} of {}", rate(canary), canary.total, rate(stable), stable.total)
+    write!(
+        f,
+        "canary failed {} of {} requests, stable {} of {}",
+        rate(canary),
+        canary.total,
+        rate(stable),
+        stable.total
+    )
 }
 
 impl fmt::Display for Record {
@@ -47,34 +56,74 @@ impl fmt::Display for Record {
 impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Started { rollout, policy, stages } => {
+            Self::Started {
+                rollout,
+                policy,
+                stages,
+            } => {
                 let s = if *stages == 1 { "" } else { "s" };
-                write!(f, "{rollout} began under policy {policy} with {stages} stage{s}")
+                write!(
+                    f,
+                    "{rollout} began under policy {policy} with {stages} stage{s}"
+                )
             }
             Self::Restored { down_ms, .. } => {
-                write!(f, "taken over by a new holder after {} without one", Span(*down_ms))
+                write!(
+                    f,
+                    "taken over by a new holder after {} without one",
+                    Span(*down_ms)
+                )
             }
-            Self::StageEntered { stage, name, weight } => {
+            Self::StageEntered {
+                stage,
+                name,
+                weight,
+            } => {
                 write!(f, "stage {} ({name}): {weight} asked for", stage + 1)
             }
             Self::TrafficAccepted { weight, effective } => {
                 write!(f, "{weight} accepted")?;
-                if *effective == Some(true) { f.write_str(" and in effect") } else { Ok(()) }
+                if *effective == Some(true) {
+                    f.write_str(" and in effect")
+                } else {
+                    Ok(())
+                }
             }
             Self::Drifted { expected, found } => {
-                write!(f, "the route stood at {found} instead of {expected}; putting it back")
+                write!(
+                    f,
+                    "the route stood at {found} instead of {expected}; putting it back"
+                )
             }
             Self::Judged(judgement) => judgement.fmt(f),
-            Self::GateAsked { gate, stage } => write!(f, "gate {gate} asked before stage {stage} is left"),
-            Self::GateOpened { gate, by: Some(actor) } => write!(f, "gate {gate} opened by {actor}"),
+            Self::GateAsked { gate, stage } => {
+                write!(f, "gate {gate} asked before stage {stage} is left")
+            }
+            Self::GateOpened {
+                gate,
+                by: Some(actor),
+            } => write!(f, "gate {gate} opened by {actor}"),
             Self::GateOpened { gate, by: None } => write!(f, "gate {gate} opened"),
-            Self::Commanded { actor, command, answer, .. } => write!(f, "{actor}: {command}: {answer}"),
-            Self::CallFailed { action, attempt, failure } => {
+            Self::Commanded {
+                actor,
+                command,
+                answer,
+                ..
+            } => write!(f, "{actor}: {command}: {answer}"),
+            Self::CallFailed {
+                action,
+                attempt,
+                failure,
+            } => {
                 write!(f, "could not {action} (try {attempt}): {failure}")
             }
             Self::RollbackDecided { reason } => write!(f, "taking the canary back: {reason}"),
             Self::Stuck { for_ms } => {
-                write!(f, "STUCK: the canary still has traffic after {}; still trying", Span(*for_ms))
+                write!(
+                    f,
+                    "STUCK: the canary still has traffic after {}; still trying",
+                    Span(*for_ms)
+                )
             }
             Self::Ended { outcome } => outcome.fmt(f),
         }
@@ -93,7 +142,11 @@ impl fmt::Display for Judgement {
             f.write_str(": ")?;
             failures(f, requests)?;
         }
-        for check in self.checks.iter().filter(|c| !matches!(c.verdict, Verdict::Pass | Verdict::NotApplicable)) {
+        for check in self
+            .checks
+            .iter()
+            .filter(|c| !matches!(c.verdict, Verdict::Pass | Verdict::NotApplicable))
+        {
             write!(f, "; {check}")?;
         }
         self.notes.iter().try_for_each(|note| write!(f, "; {note}"))
@@ -122,12 +175,31 @@ impl fmt::Display for CheckResult {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Threshold { metric, comparison, canary, stable, limit, over_ms } => {
-                threshold(f, metric, comparison.as_str(), (*canary, *stable, *limit), *over_ms)
-            }
-            Self::Evidence { requests, odds, needed } => {
+            Self::Threshold {
+                metric,
+                comparison,
+                canary,
+                stable,
+                limit,
+                over_ms,
+            } => threshold(
+                f,
+                metric,
+                comparison.as_str(),
+                (*canary, *stable, *limit),
+                *over_ms,
+            ),
+            Self::Evidence {
+                requests,
+                odds,
+                needed,
+            } => {
                 failures(f, requests)?;
-                write!(f, "; evidence {} : 1 against the canary, {needed:.0} : 1 takes it back", odds_in_words(*odds))
+                write!(
+                    f,
+                    "; evidence {} : 1 against the canary, {needed:.0} : 1 takes it back",
+                    odds_in_words(*odds)
+                )
             }
             Self::HardLimit { requests } => {
                 failures(f, requests)?;
@@ -146,7 +218,8 @@ fn threshold(
     (canary, stable, limit): (Option<f64>, Option<f64>, Option<f64>),
     over_ms: u64,
 ) -> fmt::Result {
-    let show = |value: Option<f64>| value.map_or_else(|| "unknown".to_owned(), |v| metric.unit().show(v));
+    let show =
+        |value: Option<f64>| value.map_or_else(|| "unknown".to_owned(), |v| metric.unit().show(v));
     write!(f, "{metric} {} (stable {})", show(canary), show(stable))?;
     if limit.is_some() {
         write!(f, ", bad {side} {}", show(limit))?;
@@ -175,9 +248,13 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Check(result) => result.fmt(f),
-            Self::Silence { for_ms } => write!(f, "the metric source was silent for {}", Span(*for_ms)),
+            Self::Silence { for_ms } => {
+                write!(f, "the metric source was silent for {}", Span(*for_ms))
+            }
             Self::Aborted { actor, reason } => write!(f, "aborted by {actor}: {reason}"),
-            Self::RouterFailed { failure } => write!(f, "the router would not take more traffic: {failure}"),
+            Self::RouterFailed { failure } => {
+                write!(f, "the router would not take more traffic: {failure}")
+            }
             Self::GateRejected { gate, why } => write!(f, "gate {gate} said no: {why}"),
             Self::GateTimedOut { gate, after_ms } => {
                 write!(f, "gate {gate} did not open within {}", Span(*after_ms))

@@ -9,7 +9,11 @@ impl Report {
     /// # Panics
     /// With the timeline, if it was not.
     pub fn assert_promoted(&self) {
-        assert!(matches!(self.outcome, Some(Outcome::Promoted)), "expected: promoted\n{}", self.to_markdown());
+        assert!(
+            matches!(self.outcome, Some(Outcome::Promoted)),
+            "expected: promoted\n{}",
+            self.to_markdown()
+        );
     }
 
     /// Asserts that the canary was taken back, for whatever reason.
@@ -29,7 +33,15 @@ impl Report {
     /// # Panics
     /// With the timeline, if it was not.
     pub fn assert_rolled_back_by(&self, check: &str) {
-        let by = self.outcome.as_ref().and_then(Outcome::reason).and_then(Reason::check);
-        assert!(by == Some(check), "expected: rolled back by `{check}`\n{}", self.to_markdown());
+        let by = self
+            .outcome
+            .as_ref()
+            .and_then(Outcome::reason)
+            .and_then(Reason::check);
+        assert!(
+            by == Some(check),
+            "expected: rolled back by `{check}`\n{}",
+            self.to_markdown()
+        );
     }
 }

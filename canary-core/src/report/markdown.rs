@@ -17,11 +17,17 @@ impl Report {
                 let requests = self.requests();
                 format!(
                     "promoted after {length}: canary failed {} of {} requests, stable {} of {}",
-                    rate(requests.canary), requests.canary.total, rate(requests.stable), requests.stable.total
+                    rate(requests.canary),
+                    requests.canary.total,
+                    rate(requests.stable),
+                    requests.stable.total
                 )
             }
             (Some(Outcome::RolledBack { reason }), Some(length)) => {
-                let at = self.stages.last().map_or(Weight::ZERO, |stage| stage.weight);
+                let at = self
+                    .stages
+                    .last()
+                    .map_or(Weight::ZERO, |stage| stage.weight);
                 format!("rolled back at {at} after {length}: {reason}")
             }
             _ => "not finished".to_owned(),
@@ -44,14 +50,26 @@ impl Report {
         let name = self.rollout.as_ref().map_or("rollout", |id| id.as_str());
         writeln!(page, "# {name}: {}\n", self.headline())?;
         writeln!(page, "{}.\n", capital(&self.sentence()))?;
-        writeln!(page, "- policy: {}\n- started: {}", self.policy, self.started)?;
+        writeln!(
+            page,
+            "- policy: {}\n- started: {}",
+            self.policy, self.started
+        )?;
         if let Some(ended) = self.ended {
             writeln!(page, "- ended: {ended}")?;
         }
-        writeln!(page, "- highest weight: {}\n- canary errors served: {}\n", self.highest_weight, self.canary_errors_served())?;
+        writeln!(
+            page,
+            "- highest weight: {}\n- canary errors served: {}\n",
+            self.highest_weight,
+            self.canary_errors_served()
+        )?;
         if !self.stages.is_empty() {
             writeln!(page, "## Stages\n")?;
-            writeln!(page, "| stage | weight | observed | took | canary errors | stable errors | canary p95 | stable p95 |")?;
+            writeln!(
+                page,
+                "| stage | weight | observed | took | canary errors | stable errors | canary p95 | stable p95 |"
+            )?;
             writeln!(page, "|---|---:|---:|---:|---:|---:|---:|---:|")?;
             for stage in &self.stages {
                 stage.write_row(page)?;
@@ -63,7 +81,11 @@ impl Report {
             writeln!(page, "- {} {}", record.at, record.content)?;
         }
         if self.left_out > 0 {
-            writeln!(page, "\n{} more records in the middle are left out here.", self.left_out)?;
+            writeln!(
+                page,
+                "\n{} more records in the middle are left out here.",
+                self.left_out
+            )?;
         }
         Ok(())
     }
@@ -82,24 +104,40 @@ impl StageReport {
         let (canary, stable) = (self.requests.canary, self.requests.stable);
         let total = canary.total.saturating_add(stable.total);
         #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
-        let share = if total == 0 { "–".to_owned() } else { Unit::Share.show(canary.total as f64 / total as f64) };
-        let took = self.left.map_or_else(|| "–".to_owned(), |left| Span(millis(left.since(self.entered))).to_string());
+        let share = if total == 0 {
+            "–".to_owned()
+        } else {
+            Unit::Share.show(canary.total as f64 / total as f64)
+        };
+        let took = self.left.map_or_else(
+            || "–".to_owned(),
+            |left| Span(millis(left.since(self.entered))).to_string(),
+        );
         let errors = |counts: Counts| format!("{} of {}", rate(counts), counts.total);
-        let latency = |p95: Option<f64>| p95.map_or_else(|| "–".to_owned(), |ms| Unit::Millis.show(ms));
+        let latency =
+            |p95: Option<f64>| p95.map_or_else(|| "–".to_owned(), |ms| Unit::Millis.show(ms));
         writeln!(
             page,
             "| {} | {} | {share} | {took} | {} | {} | {} | {} |",
-            self.name, self.weight, errors(canary), errors(stable),
-            latency(self.highest_p95.canary), latency(self.highest_p95.stable),
+            self.name,
+            self.weight,
+            errors(canary),
+            errors(stable),
+            latency(self.highest_p95.canary),
+            latency(self.highest_p95.stable),
         )
     }
 }
 
 fn rate(counts: Counts) -> String {
-    counts.error_rate().map_or_else(|| "none".to_owned(), |rate| Unit::Share.show(rate))
+    counts
+        .error_rate()
+        .map_or_else(|| "none".to_owned(), |rate| Unit::Share.show(rate))
 }
 
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
 }

@@ -102,7 +102,9 @@ impl Report {
     /// Adds the next record.
     pub fn fold(&mut self, record: &Record) {
         match &record.content {
-            Content::Started { rollout, policy, .. } => {
+            Content::Started {
+                rollout, policy, ..
+            } => {
                 self.rollout = Some(rollout.clone());
                 self.policy.clone_from(policy);
                 self.started = record.at;
@@ -196,7 +198,8 @@ impl Report {
     #[cfg(feature = "json")]
     #[must_use]
     pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"))
+        serde_json::to_string_pretty(self)
+            .unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"))
     }
 }
 

@@ -14,11 +14,17 @@ impl Rollout {
         let Command { id, actor, kind } = command;
         if let Some((_, answer)) = self.state.commands.iter().find(|(known, _)| *known == id) {
             let answer = answer.clone();
-            return self.effects.push(Effect::Answer { command: id, answer });
+            return self.effects.push(Effect::Answer {
+                command: id,
+                answer,
+            });
         }
         if let Phase::Ended { outcome } = &self.state.phase {
             let answer = Answer::impossible(format!("the rollout is over: {outcome}"));
-            return self.effects.push(Effect::Answer { command: id, answer });
+            return self.effects.push(Effect::Answer {
+                command: id,
+                answer,
+            });
         }
         // What makes things safer takes effect, and is answered, without waiting for the store.
         let urgent = matches!(kind, CommandKind::Abort { .. } | CommandKind::Pause);
@@ -29,15 +35,24 @@ impl Rollout {
             CommandKind::Approve { gate } => (self.approve(&gate, &actor, now), None),
             CommandKind::Abort { reason } => match self.state.phase {
                 Phase::RollingBack { .. } => (Answer::Already, None),
-                _ => (Answer::Done, Some(Reason::Aborted { actor: actor.clone(), reason })),
+                _ => (
+                    Answer::Done,
+                    Some(Reason::Aborted {
+                        actor: actor.clone(),
+                        reason,
+                    }),
+                ),
             },
         };
-        self.record(now, Content::Commanded {
-            id: id.clone(),
-            actor,
-            command: text,
-            answer: answer.to_string(),
-        });
+        self.record(
+            now,
+            Content::Commanded {
+                id: id.clone(),
+                actor,
+                command: text,
+                answer: answer.to_string(),
+            },
+        );
         if let Some(reason) = abort {
             self.roll_back(reason, now);
         }
@@ -46,7 +61,10 @@ impl Rollout {
         }
         self.state.commands.push_back((id.clone(), answer.clone()));
         if urgent {
-            self.effects.push(Effect::Answer { command: id, answer });
+            self.effects.push(Effect::Answer {
+                command: id,
+                answer,
+            });
         } else {
             self.state.ledger.answer(id, answer);
         }
@@ -65,20 +83,33 @@ impl Rollout {
     }
 
     fn resume(&mut self, now: Timestamp) -> Answer {
-        let Some(since) = self.state.paused.take() else { return Answer::Already };
+        let Some(since) = self.state.paused.take() else {
+            return Answer::Already;
+        };
         // A gate's time stood as well.
-        if let Phase::Holding { asked: Some(asked), .. } = &mut self.state.phase {
+        if let Phase::Holding {
+            asked: Some(asked), ..
+        } = &mut self.state.phase
+        {
             *asked = *asked + now.since(since);
         }
         Answer::Done
     }
 
     fn approve(&mut self, gate: &GateName, actor: &Actor, now: Timestamp) -> Answer {
-        let Phase::Holding { stage, opened, asked: Some(_), .. } = self.state.phase else {
+        let Phase::Holding {
+            stage,
+            opened,
+            asked: Some(_),
+            ..
+        } = self.state.phase
+        else {
             return Answer::impossible(format!("gate {gate} is not being asked"));
         };
         match self.stage(stage).gates.get(opened) {
-            Some(asked) if asked != gate => Answer::impossible(format!("gate {asked} is being asked, not {gate}")),
+            Some(asked) if asked != gate => {
+                Answer::impossible(format!("gate {asked} is being asked, not {gate}"))
+            }
             Some(asked) if self.policy.gate(asked).kind != GateKind::Approval => {
                 Answer::impossible(format!("gate {gate} is no approval: it decides by itself"))
             }

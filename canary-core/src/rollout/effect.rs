@@ -12,7 +12,10 @@ use crate::value::{CommandId, EffectId, Query, Timestamp, Traffic, Version};
 /// Tells whoever steps the machine what to do now, in this order; data only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "who steps the machine by hand wants the compiler's help")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "who steps the machine by hand wants the compiler's help"
+)]
 pub enum Effect {
     /// Save [`Rollout::snapshot`](super::Rollout::snapshot) as it is now, and answer with
     /// [`Event::Persisted`](super::Event::Persisted). Nothing else waits for it but what the machine holds back itself.
@@ -44,7 +47,10 @@ pub enum Effect {
 /// Says what to do; absolute, so that doing it twice does no harm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "who steps the machine by hand wants the compiler's help")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "who steps the machine by hand wants the compiler's help"
+)]
 pub enum Action {
     /// Make the traffic so. Before one with `at`, make sure that the store is still at the revision last saved.
     Route {

@@ -10,7 +10,10 @@ use crate::value::{Actor, CommandId, EffectId, Failure, GateName, Measured};
 /// Tells the machine what happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::exhaustive_enums, reason = "who steps the machine by hand wants the compiler's help")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "who steps the machine by hand wants the compiler's help"
+)]
 pub enum Event {
     /// A new holder has taken the rollout over from its snapshot; the first event after
     /// [`Rollout::restore`](super::Rollout::restore).

@@ -61,15 +61,27 @@ pub struct Rollout {
 impl Rollout {
     /// Begins a rollout and returns the first effects.
     #[must_use]
-    pub fn start(id: RolloutId, policy: impl Into<Arc<Policy>>, now: Timestamp) -> (Self, Vec<Effect>) {
+    pub fn start(
+        id: RolloutId,
+        policy: impl Into<Arc<Policy>>,
+        now: Timestamp,
+    ) -> (Self, Vec<Effect>) {
         let policy = policy.into();
         let state = State::new(id.clone(), &policy, now);
-        let mut rollout = Self { policy, state, flight: Flight::default(), effects: Vec::new() };
-        rollout.record(now, Content::Started {
-            rollout: id,
-            policy: rollout.policy.name().to_owned(),
-            stages: rollout.policy.stages().len(),
-        });
+        let mut rollout = Self {
+            policy,
+            state,
+            flight: Flight::default(),
+            effects: Vec::new(),
+        };
+        rollout.record(
+            now,
+            Content::Started {
+                rollout: id,
+                policy: rollout.policy.name().to_owned(),
+                stages: rollout.policy.stages().len(),
+            },
+        );
         let effects = rollout.settle(now);
         (rollout, effects)
     }
@@ -78,10 +90,18 @@ impl Rollout {
     ///
     /// # Errors
     /// [`SnapshotError`] if the snapshot is of a version that this library does not know, or does not fit the policy.
-    pub fn restore(snapshot: Snapshot, policy: impl Into<Arc<Policy>>) -> Result<Self, SnapshotError> {
+    pub fn restore(
+        snapshot: Snapshot,
+        policy: impl Into<Arc<Policy>>,
+    ) -> Result<Self, SnapshotError> {
         let policy = policy.into();
         let state = snapshot.into_state(&policy)?;
-        Ok(Self { policy, state, flight: Flight::default(), effects: Vec::new() })
+        Ok(Self {
+            policy,
+            state,
+            flight: Flight::default(),
+            effects: Vec::new(),
+        })
     }
 
     /// Takes in what happened and returns what to do, in this order.
@@ -97,7 +117,10 @@ impl Rollout {
                 let ended = self.outcome().is_some();
                 match result {
                     Ok(()) => self.state.ledger.saved(rev, ended, &mut self.effects),
-                    Err(_) => self.state.ledger.not_saved(rev, now, ended, &mut self.effects),
+                    Err(_) => self
+                        .state
+                        .ledger
+                        .not_saved(rev, now, ended, &mut self.effects),
                 }
             }
             Event::Reply { id, attempt, reply } => self.replied(id, attempt, reply, now),
@@ -118,7 +141,14 @@ impl Rollout {
     /// command can change anything, or nothing can any more.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
-        [self.flight.deadline(), self.state.ledger.deadline(), self.phase_deadline()].into_iter().flatten().min()
+        [
+            self.flight.deadline(),
+            self.state.ledger.deadline(),
+            self.phase_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Returns all that a new holder needs, to be saved when [`Effect::Persist`] asks for it.

@@ -26,7 +26,9 @@ pub struct Snapshot {
 #[non_exhaustive]
 pub enum SnapshotError {
     /// It was written by a newer library.
-    #[error("the snapshot has version {0}, and this library knows up to {VERSION}: use the newer library that wrote it")]
+    #[error(
+        "the snapshot has version {0}, and this library knows up to {VERSION}: use the newer library that wrote it"
+    )]
     Newer(u32),
     /// It belongs to another policy.
     #[error("the snapshot does not fit the policy `{policy}`: {what}")]
@@ -40,7 +42,10 @@ pub enum SnapshotError {
 
 impl Snapshot {
     pub(super) fn of(state: &State) -> Self {
-        Self { version: VERSION, state: state.clone() }
+        Self {
+            version: VERSION,
+            state: state.clone(),
+        }
     }
 
     /// Returns the rollout that it is of.
@@ -83,19 +88,34 @@ impl Snapshot {
         if self.version > VERSION {
             return Err(SnapshotError::Newer(self.version));
         }
-        let other = |what: String| SnapshotError::OtherPolicy { policy: policy.name().to_owned(), what };
+        let other = |what: String| SnapshotError::OtherPolicy {
+            policy: policy.name().to_owned(),
+            what,
+        };
         let stages = policy.stages();
         match &self.state.phase {
-            Phase::Entering { stage, .. } | Phase::Holding { stage, .. } if *stage >= stages.len() => {
-                return Err(other(format!("it stands in stage {} of {}", stage + 1, stages.len())));
+            Phase::Entering { stage, .. } | Phase::Holding { stage, .. }
+                if *stage >= stages.len() =>
+            {
+                return Err(other(format!(
+                    "it stands in stage {} of {}",
+                    stage + 1,
+                    stages.len()
+                )));
             }
             Phase::Holding { stage, opened, .. } if *opened > stages[*stage].gates.len() => {
-                return Err(other(format!("{opened} gates of stage `{}` are open", stages[*stage].name)));
+                return Err(other(format!(
+                    "{opened} gates of stage `{}` are open",
+                    stages[*stage].name
+                )));
             }
             _ => {}
         }
         if self.state.report.policy != policy.name() {
-            return Err(other(format!("it is of the policy `{}`", self.state.report.policy)));
+            return Err(other(format!(
+                "it is of the policy `{}`",
+                self.state.report.policy
+            )));
         }
         if !self.state.judge.fits(policy) {
             return Err(other("its checks are not the policy's".to_owned()));

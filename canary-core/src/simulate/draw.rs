@@ -53,7 +53,12 @@ impl Draw {
     }
 
     /// Hörmann's transformed rejection for the binomial (BTRS, 1993), for `n p` of at least 10.
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "k is checked to lie in 0..=n")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "k is checked to lie in 0..=n"
+    )]
     fn binomial_by_rejection(&mut self, n: u64, p: f64) -> u64 {
         let count = n as f64;
         let spread = libm::sqrt(count * p * (1.0 - p));
@@ -77,7 +82,8 @@ impl Draw {
                 return k as u64;
             }
             let height = libm::log(v * alpha / (a / (us * us) + b));
-            let likelihood = at_mode - libm::lgamma(k + 1.0) - libm::lgamma(count - k + 1.0) + (k - mode) * libm::log(odds);
+            let likelihood = at_mode - libm::lgamma(k + 1.0) - libm::lgamma(count - k + 1.0)
+                + (k - mode) * libm::log(odds);
             if height <= likelihood {
                 return k as u64;
             }
@@ -106,7 +112,11 @@ impl Draw {
     }
 
     /// Hörmann's transformed rejection for the Poisson distribution (PTRS, 1993), for a mean of at least 10.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "k is checked not to be negative")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "k is checked not to be negative"
+    )]
     fn poisson_by_rejection(&mut self, mean: f64) -> u64 {
         let log_mean = libm::log(mean);
         let b = 0.931 + 2.53 * libm::sqrt(mean);
@@ -143,25 +153,47 @@ mod tests {
         let n = f64::from(n);
         let seen = draws.iter().sum::<f64>() / n;
         let spread = draws.iter().map(|x| (x - seen).powi(2)).sum::<f64>() / n;
-        assert!((seen - mean).abs() < 5.0 * (variance / n).sqrt(), "{name}: mean {seen}, not {mean}");
-        assert!((spread - variance).abs() < 0.06 * variance, "{name}: variance {spread}, not {variance}");
+        assert!(
+            (seen - mean).abs() < 5.0 * (variance / n).sqrt(),
+            "{name}: mean {seen}, not {mean}"
+        );
+        assert!(
+            (spread - variance).abs() < 0.06 * variance,
+            "{name}: variance {spread}, not {variance}"
+        );
     }
 
     #[test]
     fn draws_have_the_mean_and_variance_of_their_distribution() {
         for mean in [0.3, 4.0, 9.9, 10.0, 75.0, 3_000.0, 1e7] {
-            check(&format!("poisson {mean}"), mean, mean, |i| Draw::keyed([i, 1, 2, 3]).poisson(mean));
+            check(&format!("poisson {mean}"), mean, mean, |i| {
+                Draw::keyed([i, 1, 2, 3]).poisson(mean)
+            });
         }
-        for (n, p) in [(5, 0.2), (1_000, 0.001), (60, 0.5), (1_000, 0.02), (3_000, 0.7), (100_000, 0.001)] {
+        for (n, p) in [
+            (5, 0.2),
+            (1_000, 0.001),
+            (60, 0.5),
+            (1_000, 0.02),
+            (3_000, 0.7),
+            (100_000, 0.001),
+        ] {
             let mean = n as f64 * p;
-            check(&format!("binomial {n} {p}"), mean, mean * (1.0 - p), |i| Draw::keyed([i, 4, 5, 6]).binomial(n, p));
+            check(&format!("binomial {n} {p}"), mean, mean * (1.0 - p), |i| {
+                Draw::keyed([i, 4, 5, 6]).binomial(n, p)
+            });
         }
     }
 
     #[test]
     fn the_streams_are_golden() {
         let mut draw = Draw::keyed([7, 0, 0, 0]);
-        let seen = [draw.poisson(3.0), draw.poisson(300.0), draw.binomial(100, 0.01), draw.binomial(1_000, 0.3)];
+        let seen = [
+            draw.poisson(3.0),
+            draw.poisson(300.0),
+            draw.binomial(100, 0.01),
+            draw.binomial(1_000, 0.3),
+        ];
         assert_eq!(seen, GOLDEN);
     }
 

@@ -9,7 +9,9 @@ use crate::policy::{GateKind, Policy};
 use crate::ports::Decision;
 use crate::record::Record;
 use crate::report::Report;
-use crate::rollout::{Action, Command, CommandKind, Effect, Event, Phase, Reply, Rollout, Snapshot};
+use crate::rollout::{
+    Action, Command, CommandKind, Effect, Event, Phase, Reply, Rollout, Snapshot,
+};
 use crate::value::{Actor, BySide, CommandId, GateName, RolloutId, Timestamp};
 
 /// When simulated rollouts begin: 2026-01-01T00:00:00Z.
@@ -44,16 +46,25 @@ pub struct Simulation {
 impl Simulation {
     /// Begins with 100 requests per second, two healthy services, seed 0, and gates that open when they are asked.
     pub fn of(policy: &Policy) -> Self {
-        let holds = policy.stages().iter().map(|stage| stage.hold()).fold(Duration::ZERO, Duration::saturating_add);
+        let holds = policy
+            .stages()
+            .iter()
+            .map(|stage| stage.hold())
+            .fold(Duration::ZERO, Duration::saturating_add);
         Self {
             policy: Arc::new(policy.clone()),
             requests_per_second: 100.0,
-            services: BySide { stable: Service::healthy(), canary: Service::healthy() },
+            services: BySide {
+                stable: Service::healthy(),
+                canary: Service::healthy(),
+            },
             seed: 0,
             gates: BTreeMap::new(),
             commands: Vec::new(),
             crash_after: None,
-            limit: holds.saturating_mul(4).saturating_add(Duration::from_secs(3600)),
+            limit: holds
+                .saturating_mul(4)
+                .saturating_add(Duration::from_secs(3600)),
         }
     }
 
@@ -114,7 +125,7 @@ impl Simulation {
 
     /// Runs the rollout, shows each record that observers are told, and returns its report.
     pub fn run_observed(&self, observe: impl FnMut(&Record)) -> Report {
-        Run::new(self, observe).to_end()
+        Run::new(self, observe).finish()
     }
 
     /// Makes the world that the rollout runs in.
@@ -143,7 +154,11 @@ struct Run<'a, F> {
 impl<'a, F: FnMut(&Record)> Run<'a, F> {
     fn new(plan: &'a Simulation, observe: F) -> Self {
         let (rollout, effects) = start(plan);
-        let commands = plan.commands.iter().map(|(after, kind)| (BEGIN + *after, kind.clone())).collect();
+        let commands = plan
+            .commands
+            .iter()
+            .map(|(after, kind)| (BEGIN + *after, kind.clone()))
+            .collect();
         let mut run = Self {
             plan,
             world: plan.world(),
@@ -160,7 +175,7 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
         run
     }
 
-    fn to_end(mut self) -> Report {
+    fn finish(mut self) -> Report {
         let end = BEGIN + self.plan.limit;
         while !self.rollout.is_settled() {
             let event = match self.queue.pop_front() {
@@ -200,7 +215,10 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
             match effect {
                 Effect::Persist { rev } => {
                     self.saved = Some(self.rollout.snapshot());
-                    self.queue.push_back(Event::Persisted { rev, result: Ok(()) });
+                    self.queue.push_back(Event::Persisted {
+                        rev,
+                        result: Ok(()),
+                    });
                 }
                 Effect::Run { call, action } => {
                     let reply = match &action {
@@ -208,11 +226,17 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
                             Reply::Applied(self.world.apply(&call, traffic, at.as_ref()))
                         }
                         Action::Observe => Reply::Observed(Ok(self.world.observe(self.now))),
-                        Action::Measure { queries, until } => Reply::Measured(self.world.measure(queries, *until)),
+                        Action::Measure { queries, until } => {
+                            Reply::Measured(self.world.measure(queries, *until))
+                        }
                         Action::AskGate { context } => self.ask_gate(&context.gate),
                         Action::Release => Reply::Released(Ok(())),
                     };
-                    self.queue.push_back(Event::Reply { id: call.id, attempt: call.attempt, reply });
+                    self.queue.push_back(Event::Reply {
+                        id: call.id,
+                        attempt: call.attempt,
+                        reply,
+                    });
                 }
                 Effect::Notify(record) => (self.observe)(&record),
                 Effect::Cancel(_) | Effect::Answer { .. } => {}
@@ -227,7 +251,10 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
     /// Forgets everything but the saved state and the world, and takes over from there.
     fn crash(&mut self) {
         self.queue.clear();
-        let restored = self.saved.clone().map(|saved| Rollout::restore(saved, Arc::clone(&self.plan.policy)));
+        let restored = self
+            .saved
+            .clone()
+            .map(|saved| Rollout::restore(saved, Arc::clone(&self.plan.policy)));
         let effects = match restored {
             Some(Ok(rollout)) => {
                 self.rollout = rollout;
@@ -243,30 +270,57 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
     }
 
     fn opening(&self, gate: &GateName) -> Opening {
-        self.plan.gates.get(gate.as_str()).copied().unwrap_or(Opening::AtOnce)
+        self.plan
+            .gates
+            .get(gate.as_str())
+            .copied()
+            .unwrap_or(Opening::AtOnce)
     }
 
     fn ask_gate(&self, gate: &GateName) -> Reply {
         let waited = match self.rollout.phase() {
-            Phase::Holding { asked: Some(asked), .. } => self.now.since(*asked),
+            Phase::Holding {
+                asked: Some(asked), ..
+            } => self.now.since(*asked),
             _ => Duration::ZERO,
         };
         let decision = match self.opening(gate) {
             Opening::AtOnce => Decision::Open,
             Opening::After(wait) if waited >= wait => Decision::Open,
-            Opening::After(wait) => Decision::wait(wait.saturating_sub(waited), "the simulation opens it later"),
-            Opening::Never => Decision::wait(Duration::from_secs(60), "the simulation never opens it"),
+            Opening::After(wait) => {
+                Decision::wait(wait.saturating_sub(waited), "the simulation opens it later")
+            }
+            Opening::Never => {
+                Decision::wait(Duration::from_secs(60), "the simulation never opens it")
+            }
         };
         Reply::Decided(Ok(decision))
     }
 
     /// Lets somebody approve the gate that waits for it, when the plan says so.
     fn arrange_approval(&mut self) {
-        let Phase::Holding { stage, opened, asked: Some(asked), .. } = *self.rollout.phase() else { return };
-        let Some(gate) = self.rollout.policy().stages().get(stage).and_then(|s| s.gates.get(opened)).cloned() else {
+        let Phase::Holding {
+            stage,
+            opened,
+            asked: Some(asked),
+            ..
+        } = *self.rollout.phase()
+        else {
             return;
         };
-        if self.arranged == Some(asked) || self.rollout.policy().gate(&gate).kind != GateKind::Approval {
+        let Some(gate) = self
+            .rollout
+            .policy()
+            .stages()
+            .get(stage)
+            .and_then(|s| s.gates.get(opened))
+            .cloned()
+        else {
+            return;
+        };
+        if self.arranged == Some(asked)
+            || self.rollout.policy().gate(&gate).kind != GateKind::Approval
+        {
             return;
         }
         self.arranged = Some(asked);
@@ -276,7 +330,8 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
             Opening::Never => return,
         };
         let position = self.commands.partition_point(|(time, _)| *time <= at);
-        self.commands.insert(position, (at, CommandKind::Approve { gate }));
+        self.commands
+            .insert(position, (at, CommandKind::Approve { gate }));
     }
 }
 

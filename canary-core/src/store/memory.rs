@@ -29,7 +29,10 @@ impl MemoryStore {
 }
 
 fn conflict(target: &Target) -> PortError {
-    PortError::new(FailureKind::Conflict, format!("somebody else has written the state of {target}"))
+    PortError::new(
+        FailureKind::Conflict,
+        format!("somebody else has written the state of {target}"),
+    )
 }
 
 #[async_trait]
@@ -54,7 +57,12 @@ impl StateStore for MemoryStore {
         Ok(next)
     }
 
-    async fn save(&self, target: &Target, state: &Snapshot, expect: Revision) -> Result<Revision, PortError> {
+    async fn save(
+        &self,
+        target: &Target,
+        state: &Snapshot,
+        expect: Revision,
+    ) -> Result<Revision, PortError> {
         let mut kept = self.kept();
         match kept.get_mut(target) {
             Some(stored) if stored.revision == expect => {

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::ports::{
-    Applied, Call, Capabilities, Decision, Gate, GateContext, MetricSource, Observed, PortError, TrafficRouter,
+    Applied, Call, Capabilities, Decision, Gate, GateContext, MetricSource, Observed, PortError,
+    TrafficRouter,
 };
 use crate::simulate::World;
 use crate::value::{Measured, Query, Timestamp, Traffic, Version, Weight};
@@ -20,7 +21,9 @@ impl WorldPorts {
     /// Takes a world.
     #[must_use]
     pub fn new(world: World) -> Self {
-        Self { world: Arc::new(Mutex::new(world)) }
+        Self {
+            world: Arc::new(Mutex::new(world)),
+        }
     }
 
     /// Returns the canary's weight at a time.
@@ -44,16 +47,31 @@ impl TrafficRouter for WorldPorts {
         Ok(self.world().observe(call.made))
     }
 
-    async fn apply(&self, call: &Call, traffic: &Traffic, at: Option<&Version>) -> Result<Applied, PortError> {
-        self.world().apply(call, traffic, at).map_err(PortError::from)
+    async fn apply(
+        &self,
+        call: &Call,
+        traffic: &Traffic,
+        at: Option<&Version>,
+    ) -> Result<Applied, PortError> {
+        self.world()
+            .apply(call, traffic, at)
+            .map_err(PortError::from)
     }
 }
 
 #[async_trait]
 impl MetricSource for WorldPorts {
-    async fn measure(&self, _call: &Call, queries: &[Query], until: Timestamp) -> Vec<Result<Measured, PortError>> {
+    async fn measure(
+        &self,
+        _call: &Call,
+        queries: &[Query],
+        until: Timestamp,
+    ) -> Vec<Result<Measured, PortError>> {
         let answers = self.world().measure(queries, until);
-        answers.into_iter().map(|answer| answer.map_err(PortError::from)).collect()
+        answers
+            .into_iter()
+            .map(|answer| answer.map_err(PortError::from))
+            .collect()
     }
 }
 

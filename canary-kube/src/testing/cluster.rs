@@ -60,7 +60,8 @@ impl Cluster {
             &GroupVersionKind::gvk(kind.group, kind.version, kind.kind),
             kind.plural,
         );
-        let mut object = json!({ "apiVersion": kind.api_version, "kind": kind.kind, "metadata": {} });
+        let mut object =
+            json!({ "apiVersion": kind.api_version, "kind": kind.kind, "metadata": {} });
         json_patch::merge(&mut object, fields);
         object["metadata"]["name"] = json!(name);
         let api = Api::namespaced_with(self.client(), NAMESPACE, &kind);

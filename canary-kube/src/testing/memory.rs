@@ -97,7 +97,9 @@ impl MemoryApi {
         let media = head.headers.get(CONTENT_TYPE);
         let media = media.and_then(|media| media.to_str().ok()).unwrap_or("");
         let mut state = self.state();
-        state.requests.push(format!("{} {media}", head.method).trim_end().to_owned());
+        state
+            .requests
+            .push(format!("{} {media}", head.method).trim_end().to_owned());
         let canned = state.canned.pop_front().unwrap_or_else(|| {
             let done = state.act(&head.method, head.uri.path(), media, &body);
             let (code, body) = done.map_or_else(Refusal::status, |object| (200, object));
@@ -161,7 +163,13 @@ impl Refusal {
 }
 
 impl State {
-    fn act(&mut self, method: &Method, path: &str, media: &str, body: &[u8]) -> Result<Value, Refusal> {
+    fn act(
+        &mut self,
+        method: &Method,
+        path: &str,
+        media: &str,
+        body: &[u8],
+    ) -> Result<Value, Refusal> {
         let old = self.objects.get(path).ok_or(Refusal::Missing)?;
         let mut new = old.clone();
         match (method, media) {
@@ -186,7 +194,9 @@ impl State {
     /// Stores an object as a server does: without empty maps, and with a version that moves if anything did.
     fn store(&mut self, path: String, mut object: Value) -> Value {
         let old = self.objects.get(&path);
-        let metadata = object["metadata"].as_object_mut().expect("metadata is a map");
+        let metadata = object["metadata"]
+            .as_object_mut()
+            .expect("metadata is a map");
         metadata.retain(|_, value| *value != json!({}));
         if old == Some(&object) {
             return object;

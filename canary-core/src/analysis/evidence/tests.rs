@@ -11,7 +11,10 @@ fn counts(total: u64, bad: u64) -> Counts {
 }
 
 fn tick((n_c, k_c, n_b, k_b): (u64, u64, u64, u64)) -> Tick {
-    Tick { canary: counts(n_c, k_c), stable: counts(n_b, k_b) }
+    Tick {
+        canary: counts(n_c, k_c),
+        stable: counts(n_b, k_b),
+    }
 }
 
 const STREAM: [(u64, u64, u64, u64); 8] = [
@@ -29,21 +32,63 @@ fn run(ratio: f64, starts: Starts, ticks: &[(u64, u64, u64, u64)]) -> Vec<Eviden
     let limits = EvidenceLimits::new(ratio, 0.01, starts);
     let mut state = EvidenceState::default();
     let minutes = |i: usize| Duration::from_secs(60 * i as u64);
-    ticks.iter().enumerate().map(|(i, t)| state.add(&limits, tick(*t), minutes(i))).collect()
+    ticks
+        .iter()
+        .enumerate()
+        .map(|(i, t)| state.add(&limits, tick(*t), minutes(i)))
+        .collect()
 }
 
 fn close(seen: f64, expected: f64) {
-    assert!((seen - expected).abs() <= 1e-12 * expected.abs().max(1.0), "{seen} is not {expected}");
+    assert!(
+        (seen - expected).abs() <= 1e-12 * expected.abs().max(1.0),
+        "{seen} is not {expected}"
+    );
 }
 
 #[test]
 fn the_processes_give_the_reference_values() {
     let once = Starts::over(Duration::ZERO);
-    let ratio_1 = [-0.300_437_252_240_913_65, 0.391_083_242_996_305_01, 3.157_019_157_702_708_8, 9.760_862_976_665_801_8, 11.001_874_872_316_102, 16.566_018_151_580_531];
-    let tick_1 = [-0.349_293_961_650_026_94, 0.390_124_201_697_243_58, 1.927_158_277_128_416_3, 4.222_082_563_452_008_6, 5.193_019_747_872_141_2, 6.416_288_839_903_611_4];
-    let ratio_125 = [-0.333_603_490_082_283_52, 0.249_927_130_930_562_29, 2.668_443_993_072_244_2, 8.579_465_320_055_715_4, 9.334_922_434_728_886, 13.989_606_799_943_501];
-    let tick_125 = [-0.388_629_134_124_788_67, 0.279_191_266_051_003_91, 1.683_611_547_371_689, 3.829_150_096_707_921, 4.639_356_332_394_133_2, 5.700_618_736_465_735_3];
-    let cluster_125 = [-0.023_695_691_924_330_325, -0.005_329_664_446_317_480_7, 0.101_476_346_510_376_39, 0.307_928_776_088_794_69, 0.341_773_164_798_939_14, 0.513_033_514_205_957_64];
+    let ratio_1 = [
+        -0.300_437_252_240_913_65,
+        0.391_083_242_996_305_01,
+        3.157_019_157_702_708_8,
+        9.760_862_976_665_801_8,
+        11.001_874_872_316_102,
+        16.566_018_151_580_531,
+    ];
+    let tick_1 = [
+        -0.349_293_961_650_026_94,
+        0.390_124_201_697_243_58,
+        1.927_158_277_128_416_3,
+        4.222_082_563_452_008_6,
+        5.193_019_747_872_141_2,
+        6.416_288_839_903_611_4,
+    ];
+    let ratio_125 = [
+        -0.333_603_490_082_283_52,
+        0.249_927_130_930_562_29,
+        2.668_443_993_072_244_2,
+        8.579_465_320_055_715_4,
+        9.334_922_434_728_886,
+        13.989_606_799_943_501,
+    ];
+    let tick_125 = [
+        -0.388_629_134_124_788_67,
+        0.279_191_266_051_003_91,
+        1.683_611_547_371_689,
+        3.829_150_096_707_921,
+        4.639_356_332_394_133_2,
+        5.700_618_736_465_735_3,
+    ];
+    let cluster_125 = [
+        -0.023_695_691_924_330_325,
+        -0.005_329_664_446_317_480_7,
+        0.101_476_346_510_376_39,
+        0.307_928_776_088_794_69,
+        0.341_773_164_798_939_14,
+        0.513_033_514_205_957_64,
+    ];
     let (one, one_and_a_quarter) = (run(1.0, once, &STREAM), run(1.25, once, &STREAM));
     for (i, t) in [0, 1, 2, 5, 6, 7].into_iter().enumerate() {
         close(one[t].ln_ratio, ratio_1[i]);
@@ -61,7 +106,10 @@ fn the_processes_give_the_reference_values() {
 #[test]
 fn later_starts_give_the_reference_values() {
     // Half of the mass at the first tick, a quarter each three and six minutes later.
-    let starts = Starts { spacing_ms: 180_000, later: 2 };
+    let starts = Starts {
+        spacing_ms: 180_000,
+        later: 2,
+    };
     let seen = run(1.25, starts, &STREAM);
     close(seen[7].ln_ratio, 13.312_882_226_364_662);
     close(seen[7].ln_tick, 5.083_346_035_391_315_2);
@@ -73,7 +121,11 @@ fn later_starts_give_the_reference_values() {
 
 #[test]
 fn the_cluster_process_is_capped() {
-    let seen = run(1.25, Starts::over(Duration::ZERO), &[(100, 40, 1900, 1), (100, 0, 1900, 2), (100, 12, 1900, 0)]);
+    let seen = run(
+        1.25,
+        Starts::over(Duration::ZERO),
+        &[(100, 40, 1900, 1), (100, 0, 1900, 2), (100, 12, 1900, 0)],
+    );
     close(seen[0].ln_cluster, 1.307_471_572_663_000_2);
     close(seen[1].ln_cluster, 1.251_545_008_790_196_6);
     close(seen[2].ln_cluster, 2.224_463_843_605_848);
@@ -82,7 +134,11 @@ fn the_cluster_process_is_capped() {
 #[test]
 fn a_side_without_requests_says_nothing() {
     let once = Starts::over(Duration::ZERO);
-    for t in run(1.25, once, &[(100, 5, 0, 0), (0, 0, 100, 5), (50, 0, 50, 0), (0, 0, 0, 0)]) {
+    for t in run(
+        1.25,
+        once,
+        &[(100, 5, 0, 0), (0, 0, 100, 5), (50, 0, 50, 0), (0, 0, 0, 0)],
+    ) {
         for ln in [t.ln_ratio, t.ln_tick, t.ln_cluster] {
             close(ln, 0.0);
         }
@@ -94,9 +150,15 @@ fn a_broken_canary_is_convicted_and_stays_so() {
     let mut ticks = vec![(75, 15, 1425, 1); 6];
     ticks.extend([(75, 0, 1425, 30); 20]);
     let seen = run(1.25, Starts::over(Duration::ZERO), &ticks);
-    let first = seen.iter().position(|e| e.convicted).expect("never convicted");
+    let first = seen
+        .iter()
+        .position(|e| e.convicted)
+        .expect("never convicted");
     assert!(first < 6, "{first}");
-    assert!(seen[first..].iter().all(|e| e.convicted), "a latch opened again");
+    assert!(
+        seen[first..].iter().all(|e| e.convicted),
+        "a latch opened again"
+    );
 }
 
 /// Returns the mean of `exp(gain)` over all ways in which `bad` errors fall on the two sides when

@@ -13,29 +13,49 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Opens a map; anything else is a problem and reads as an empty map.
-    pub(super) fn open(node: &'a Node, path: impl Into<String>, what: &str, problems: &mut Vec<Problem>) -> Self {
+    pub(super) fn open(
+        node: &'a Node,
+        path: impl Into<String>,
+        what: &str,
+        problems: &mut Vec<Problem>,
+    ) -> Self {
         let path = path.into();
         let entries = match &node.value {
             Value::Map(entries) => entries.as_slice(),
             Value::Null => &[],
             _ => {
                 let message = format!("{what} is {}, not a map", node.describe());
-                problems.push(Problem::new(path.clone(), message, "write `key: value` pairs"));
+                problems.push(Problem::new(
+                    path.clone(),
+                    message,
+                    "write `key: value` pairs",
+                ));
                 &[]
             }
         };
-        Self { path, entries, asked: Vec::new() }
+        Self {
+            path,
+            entries,
+            asked: Vec::new(),
+        }
     }
 
     /// Returns the path of one of its fields.
     pub(super) fn path(&self, field: &str) -> String {
-        if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path) }
+        if self.path.is_empty() {
+            field.to_owned()
+        } else {
+            format!("{}.{field}", self.path)
+        }
     }
 
     /// Returns the field's node if it is there.
     pub(super) fn node(&mut self, field: &'static str) -> Option<&'a Node> {
         self.asked.push(field);
-        self.entries.iter().find(|(key, _)| key.key() == field).map(|(_, value)| value)
+        self.entries
+            .iter()
+            .find(|(key, _)| key.key() == field)
+            .map(|(_, value)| value)
     }
 
     /// Reads a field; `None` if it is missing or cannot be read, which is noted.
@@ -50,7 +70,11 @@ impl<'a> Fields<'a> {
             Ok(value) => Some(value),
             Err(expected) => {
                 let message = format!("`{field}` is {}", node.describe());
-                problems.push(Problem::new(self.path(field), message, format!("expected {expected}")));
+                problems.push(Problem::new(
+                    self.path(field),
+                    message,
+                    format!("expected {expected}"),
+                ));
                 None
             }
         }
@@ -66,7 +90,11 @@ impl<'a> Fields<'a> {
     ) -> Option<T> {
         if self.node(field).is_none() {
             let message = format!("`{field}` is missing");
-            problems.push(Problem::new(self.path(field), message, format!("write `{field}: {example}`")));
+            problems.push(Problem::new(
+                self.path(field),
+                message,
+                format!("write `{field}: {example}`"),
+            ));
             return None;
         }
         self.read(field, read, problems)
@@ -79,7 +107,11 @@ impl<'a> Fields<'a> {
             Some((Value::Null, _)) | None => &[],
             Some((_, node)) => {
                 let message = format!("`{field}` is {}, not a list", node.describe());
-                problems.push(Problem::new(self.path(field), message, "write one `- …` for each entry"));
+                problems.push(Problem::new(
+                    self.path(field),
+                    message,
+                    "write one `- …` for each entry",
+                ));
                 &[]
             }
         }
@@ -96,7 +128,11 @@ impl<'a> Fields<'a> {
                 Some(field) => format!("did you mean `{field}`?"),
                 None => format!("expected one of {}", self.asked.join(", ")),
             };
-            problems.push(Problem::new(self.path(&name), format!("`{name}` is not known here"), help));
+            problems.push(Problem::new(
+                self.path(&name),
+                format!("`{name}` is not known here"),
+                help,
+            ));
         }
     }
 }

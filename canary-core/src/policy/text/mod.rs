@@ -19,7 +19,8 @@ pub(super) fn read(file: &str, text: &str) -> Result<Policy, PolicyError> {
     let (spec, unreadable) = read::policy(&root);
     let mut problems = unreadable;
     for problem in validate::problems(&spec) {
-        let known = |p: &Problem| problem.path.starts_with(&p.path) || p.path.starts_with(&problem.path);
+        let known =
+            |p: &Problem| problem.path.starts_with(&p.path) || p.path.starts_with(&problem.path);
         if !problems.iter().any(known) {
             problems.push(problem);
         }
@@ -42,7 +43,12 @@ fn place(file: &str, text: &str, root: &Node, path: &str) -> Place {
 
 fn line_at(file: &str, text: &str, line: usize, column: usize) -> Place {
     let shown = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-    Place { file: file.to_owned(), line, column, text: shown.to_owned() }
+    Place {
+        file: file.to_owned(),
+        line,
+        column,
+        text: shown.to_owned(),
+    }
 }
 
 fn syntax_error(file: &str, text: &str, error: &serde_saphyr::Error) -> PolicyError {
@@ -50,7 +56,11 @@ fn syntax_error(file: &str, text: &str, error: &serde_saphyr::Error) -> PolicyEr
     let (line, column) = bare
         .location()
         .map_or((1, 1), |at| (at.line() as usize, at.column() as usize));
-    let mut problem = Problem::new("", bare.to_string(), "mend the YAML first; what it says is checked after that");
+    let mut problem = Problem::new(
+        "",
+        bare.to_string(),
+        "mend the YAML first; what it says is checked after that",
+    );
     problem.place = Some(line_at(file, text, line.max(1), column.max(1)));
     PolicyError::new(vec![problem])
 }

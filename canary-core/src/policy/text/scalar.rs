@@ -11,20 +11,26 @@ pub(super) type Expected = &'static str;
 
 pub(super) fn duration(node: &Node) -> Result<Duration, Expected> {
     let expected = "a duration such as `30s`, `15m` or `1h30m`";
-    let Value::Text(text) = &node.value else { return Err(expected) };
+    let Value::Text(text) = &node.value else {
+        return Err(expected);
+    };
     // `friendly` reads a bare number and signs too; a policy does not.
     if !text.starts_with(|c: char| c.is_ascii_digit()) {
         return Err(expected);
     }
     let span: jiff::Span = text.parse().map_err(|_| expected)?;
-    let signed = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| expected)?;
+    let signed = span
+        .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+        .map_err(|_| expected)?;
     Duration::try_from(signed).map_err(|_| expected)
 }
 
 /// Reads `5%` as a fraction.
 pub(super) fn share(node: &Node) -> Result<f64, Expected> {
     let expected = "a percentage such as `5%` or `0.1%`";
-    let Value::Text(text) = &node.value else { return Err(expected) };
+    let Value::Text(text) = &node.value else {
+        return Err(expected);
+    };
     let number = text.strip_suffix('%').ok_or(expected)?.trim_end();
     let percent = decimal(number).ok_or(expected)?;
     Ok(percent / 100.0)
@@ -37,14 +43,20 @@ pub(super) fn weight(node: &Node) -> Result<Weight, Expected> {
     if (basis_points - whole).abs() > 1e-6 || !(0.0..=10_000.0).contains(&whole) {
         return Err(expected);
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole and at most 10 000")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is whole and at most 10 000"
+    )]
     Weight::from_basis_points(whole as u16).map_err(|_| expected)
 }
 
 /// Reads `1.25x`.
 pub(super) fn times(node: &Node) -> Result<f64, Expected> {
     let expected = "a multiple such as `1.25x`";
-    let Value::Text(text) = &node.value else { return Err(expected) };
+    let Value::Text(text) = &node.value else {
+        return Err(expected);
+    };
     text.strip_suffix('x').and_then(decimal).ok_or(expected)
 }
 
@@ -80,7 +92,11 @@ pub(super) fn number(node: &Node) -> Result<f64, Expected> {
 pub(super) fn count(node: &Node) -> Result<u64, Expected> {
     let expected = "a whole number, zero or more";
     let value = number(node).map_err(|_| expected)?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole, not negative and below 2^53")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is whole, not negative and below 2^53"
+    )]
     if value >= 0.0 && value.fract() == 0.0 && value <= 9_007_199_254_740_992.0 {
         Ok(value as u64)
     } else {

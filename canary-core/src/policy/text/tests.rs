@@ -40,11 +40,21 @@ fn a_whole_policy_is_read_as_it_was_meant() {
     assert_eq!(policy.gate(gate).kind, GateKind::Approval);
     assert_eq!(policy.gate(gate).timeout_ms, Some(4 * 3_600_000));
     assert!(!policy.hard_limit());
-    let CheckKind::Threshold { metric, comparison, limit, for_ms, samples } = &policy.checks()[1].kind else {
+    let CheckKind::Threshold {
+        metric,
+        comparison,
+        limit,
+        for_ms,
+        samples,
+    } = &policy.checks()[1].kind
+    else {
         panic!("{:?}", policy.checks()[1]);
     };
     assert_eq!(*metric, Metric::ErrorRate);
-    assert_eq!((*comparison, *limit, *for_ms, *samples), (Comparison::Above, Limit::Absolute(0.05), 120_000, 100));
+    assert_eq!(
+        (*comparison, *limit, *for_ms, *samples),
+        (Comparison::Above, Limit::Absolute(0.05), 120_000, 100)
+    );
     assert_eq!(policy.checks()[2].then, Then::Hold);
     assert_eq!(policy.stages()[1].weight, Weight::percent(50));
 }
@@ -58,7 +68,12 @@ fn every_error_is_shown_at_once_at_its_place() {
     let seen: Vec<_> = error
         .problems()
         .iter()
-        .map(|p| (p.path.as_str(), p.place.as_ref().map(|at| (at.line, at.column)).unwrap()))
+        .map(|p| {
+            (
+                p.path.as_str(),
+                p.place.as_ref().map(|at| (at.line, at.column)).unwrap(),
+            )
+        })
         .collect();
     assert_eq!(
         seen,
@@ -73,8 +88,14 @@ fn every_error_is_shown_at_once_at_its_place() {
     );
     let shown = error.to_string();
     assert!(shown.contains("did you mean `every`?"), "{shown}");
-    assert!(shown.contains("  ┌─ checkout.yaml:6:24\n6 │   - { name: b, weight: 50%, hold: 5m }\n"), "{shown}");
-    assert!(shown.contains("weight 50% is not above the 60% before it"), "{shown}");
+    assert!(
+        shown.contains("  ┌─ checkout.yaml:6:24\n6 │   - { name: b, weight: 50%, hold: 5m }\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("weight 50% is not above the 60% before it"),
+        "{shown}"
+    );
     assert!(shown.ends_with("the policy has 6 errors"), "{shown}");
 }
 

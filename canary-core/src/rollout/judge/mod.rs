@@ -15,8 +15,8 @@ use crate::analysis::{self, EvidenceLimits, EvidenceState, Starts, Tick};
 use crate::policy::{Check, CheckKind, HARD_LIMIT, Limit, Policy, Quantile, Then};
 use crate::record::{CheckResult, Finding, Judgement, Ruling, Verdict};
 use crate::value::{
-    BySide, Counts, Failure, FailureKind, Measured, Query, Reading, Side, Signal, Timestamp, Weight,
-    Window, millis,
+    BySide, Counts, Failure, FailureKind, Measured, Query, Reading, Side, Signal, Timestamp,
+    Weight, Window, millis,
 };
 use history::History;
 
@@ -91,7 +91,11 @@ impl Judge {
                 CheckKind::WorseThanStable { .. } => weighings += 1,
             }
         }
-        let track = |signal| Track { signal, cursor: now, history: History::default() };
+        let track = |signal| Track {
+            signal,
+            cursor: now,
+            history: History::default(),
+        };
         Self {
             tracks: signals.into_iter().map(track).collect(),
             evidence: vec![Weighing::default(); weighings],
@@ -104,11 +108,18 @@ impl Judge {
     pub(super) fn fits(&self, policy: &Policy) -> bool {
         let fresh = Self::new(policy, Timestamp::EPOCH);
         self.evidence.len() == fresh.evidence.len()
-            && self.tracks.iter().map(|t| &t.signal).eq(fresh.tracks.iter().map(|t| &t.signal))
+            && self
+                .tracks
+                .iter()
+                .map(|t| &t.signal)
+                .eq(fresh.tracks.iter().map(|t| &t.signal))
     }
 
     pub(super) fn queries(&self) -> Vec<Query> {
-        self.tracks.iter().map(|track| Query::new(track.signal.clone(), track.cursor)).collect()
+        self.tracks
+            .iter()
+            .map(|track| Query::new(track.signal.clone(), track.cursor))
+            .collect()
     }
 
     /// Counts nothing up to `from`: the weight has changed, and the mesh needs a moment to follow.
@@ -149,7 +160,13 @@ impl Judge {
                     weighed += 1;
                     let starts = Starts::over(policy.mixed_time());
                     let limits = EvidenceLimits::new(*ratio, *false_alarm, starts);
-                    weigh(&mut self.evidence[weighed - 1], check, &limits, weight, &seen[0])
+                    weigh(
+                        &mut self.evidence[weighed - 1],
+                        check,
+                        &limits,
+                        weight,
+                        &seen[0],
+                    )
                 }
             });
         }
@@ -164,7 +181,12 @@ impl Judge {
         answers: &'a [Result<Measured, Failure>],
     ) -> Vec<Seen<'a>> {
         let keep = longest_look_back(policy);
-        let missing = || Failure::new(FailureKind::Invalid, "the source left this query unanswered");
+        let missing = || {
+            Failure::new(
+                FailureKind::Invalid,
+                "the source left this query unanswered",
+            )
+        };
         self.tracks
             .iter_mut()
             .enumerate()
@@ -196,9 +218,15 @@ impl Judge {
             return result(check, Verdict::NotApplicable, Finding::Nothing);
         }
         let signal = metric.signal();
-        let found = self.tracks.iter().zip(seen).find(|(track, _)| track.signal == signal);
+        let found = self
+            .tracks
+            .iter()
+            .zip(seen)
+            .find(|(track, _)| track.signal == signal);
         let (verdict, finding) = match found {
-            Some((track, Seen::Fresh(measured))) => threshold::judge(&check.kind, measured, &track.history),
+            Some((track, Seen::Fresh(measured))) => {
+                threshold::judge(&check.kind, measured, &track.history)
+            }
             Some((_, Seen::Failed(failure))) => (Verdict::Error, Finding::Failed(failure.clone())),
             Some((_, Seen::Pending)) | None => (Verdict::Pending, Finding::Nothing),
         };
@@ -214,7 +242,11 @@ impl Judge {
         now: Timestamp,
     ) -> Judged {
         let guilt = self.guilt(policy, &checks, now);
-        let mut ruling = checks.iter().map(ruling_of).max_by_key(severity).unwrap_or(Ruling::GoOn);
+        let mut ruling = checks
+            .iter()
+            .map(ruling_of)
+            .max_by_key(severity)
+            .unwrap_or(Ruling::GoOn);
         if guilt.is_some() {
             ruling = Ruling::RollBack;
         }
@@ -222,7 +254,10 @@ impl Judge {
         if let Some(window) = covered
             && ruling != Ruling::Wait
         {
-            self.last = Some(Last { ruling, until: window.until });
+            self.last = Some(Last {
+                ruling,
+                until: window.until,
+            });
         } else if ruling == Ruling::Hold {
             self.last = None;
         }
@@ -240,13 +275,19 @@ impl Judge {
             held_ms: 0,
             notes: notes(&self.tracks, seen),
         };
-        Judged { judgement, covered, guilty: guilt }
+        Judged {
+            judgement,
+            covered,
+            guilty: guilt,
+        }
     }
 
     /// Says why the canary is to be taken back: by a failed check, or because the source was silent too long.
     fn guilt(&mut self, policy: &Policy, checks: &[CheckResult], now: Timestamp) -> Option<Guilt> {
         let failed = |c: &&CheckResult| c.verdict == Verdict::Fail && c.then == Then::RollBack;
-        let silent = checks.iter().any(|c| c.verdict == Verdict::NoData && c.then != Then::Warn);
+        let silent = checks
+            .iter()
+            .any(|c| c.verdict == Verdict::NoData && c.then != Then::Warn);
         let since = silent.then(|| self.silent_since.unwrap_or(now));
         self.silent_since = since;
         if let Some(check) = checks.iter().find(failed) {
@@ -254,8 +295,9 @@ impl Judge {
         }
         let silence = now.since(since?);
         let no_data = policy.no_data();
-        (no_data.then == Then::RollBack && silence >= no_data.after())
-            .then(|| Guilt::Silence { for_ms: millis(silence) })
+        (no_data.then == Then::RollBack && silence >= no_data.after()).then(|| Guilt::Silence {
+            for_ms: millis(silence),
+        })
     }
 
     /// Returns the window that all checks which apply have seen, if each has seen one.
@@ -265,7 +307,9 @@ impl Judge {
             if !signal_applies(policy, &track.signal, weight) {
                 continue;
             }
-            let Seen::Fresh(measured) = seen else { return None };
+            let Seen::Fresh(measured) = seen else {
+                return None;
+            };
             if shortest.is_none_or(|window| measured.covered.length() < window.length()) {
                 shortest = Some(measured.covered);
             }
@@ -274,14 +318,20 @@ impl Judge {
     }
 
     fn p95(&self, seen: &[Seen<'_>]) -> BySide<Option<f64>> {
-        let latency = self.tracks.iter().zip(seen).find_map(|(track, seen)| match seen {
-            Seen::Fresh(measured) if track.signal == Signal::Latency => Some(measured),
-            _ => None,
-        });
-        BySide::from_fn(|side| match latency.map(|measured| measured.sides.get(side)) {
-            Some(Reading::Buckets(buckets)) => buckets.quantile(Quantile::P95.fraction()),
-            _ => None,
-        })
+        let latency = self
+            .tracks
+            .iter()
+            .zip(seen)
+            .find_map(|(track, seen)| match seen {
+                Seen::Fresh(measured) if track.signal == Signal::Latency => Some(measured),
+                _ => None,
+            });
+        BySide::from_fn(
+            |side| match latency.map(|measured| measured.sides.get(side)) {
+                Some(Reading::Buckets(buckets)) => buckets.quantile(Quantile::P95.fraction()),
+                _ => None,
+            },
+        )
     }
 }
 
@@ -305,7 +355,12 @@ fn longest_look_back(policy: &Policy) -> Duration {
         CheckKind::Threshold { for_ms, .. } => Duration::from_millis(for_ms),
         CheckKind::WorseThanStable { .. } => Duration::ZERO,
     };
-    policy.checks().iter().map(look_back).max().unwrap_or_default()
+    policy
+        .checks()
+        .iter()
+        .map(look_back)
+        .max()
+        .unwrap_or_default()
 }
 
 /// Tells whether the plan gives both sides the traffic that a check needs.
@@ -325,14 +380,20 @@ fn signal_applies(policy: &Policy, signal: &Signal, weight: Weight) -> bool {
     };
     let mixed = weight != Weight::ZERO && weight != Weight::FULL;
     (policy.hard_limit() && mixed && *signal == Signal::Requests)
-        || policy.checks().iter().any(|c| c.then != Then::Warn && reads(c) && applies(&c.kind, weight))
+        || policy
+            .checks()
+            .iter()
+            .any(|c| c.then != Then::Warn && reads(c) && applies(&c.kind, weight))
 }
 
 /// Tells whether any check that can stop the rollout applies at this weight.
 pub(super) fn any_applies(policy: &Policy, weight: Weight) -> bool {
     let mixed = weight != Weight::ZERO && weight != Weight::FULL;
     (policy.hard_limit() && mixed)
-        || policy.checks().iter().any(|c| c.then != Then::Warn && applies(&c.kind, weight))
+        || policy
+            .checks()
+            .iter()
+            .any(|c| c.then != Then::Warn && applies(&c.kind, weight))
 }
 
 fn ruling_of(check: &CheckResult) -> Ruling {
@@ -340,7 +401,9 @@ fn ruling_of(check: &CheckResult) -> Ruling {
         (Verdict::Pass | Verdict::NotApplicable, _) | (_, Then::Warn) => Ruling::GoOn,
         (Verdict::Pending, _) => Ruling::Wait,
         (Verdict::Fail, Then::RollBack) => Ruling::RollBack,
-        (Verdict::Fail | Verdict::NoData | Verdict::Error | Verdict::Inconclusive, _) => Ruling::Hold,
+        (Verdict::Fail | Verdict::NoData | Verdict::Error | Verdict::Inconclusive, _) => {
+            Ruling::Hold
+        }
     }
 }
 
@@ -354,11 +417,14 @@ const fn severity(ruling: &Ruling) -> u8 {
 }
 
 fn counts(seen: &Seen<'_>) -> Option<BySide<Counts>> {
-    let Seen::Fresh(measured) = seen else { return None };
+    let Seen::Fresh(measured) = seen else {
+        return None;
+    };
     match (&measured.sides.stable, &measured.sides.canary) {
-        (Reading::Counts(stable), Reading::Counts(canary)) => {
-            Some(BySide { stable: *stable, canary: *canary })
-        }
+        (Reading::Counts(stable), Reading::Counts(canary)) => Some(BySide {
+            stable: *stable,
+            canary: *canary,
+        }),
         _ => None,
     }
 }
@@ -387,11 +453,19 @@ fn both_counts(seen: &Seen<'_>) -> Result<BySide<Counts>, (Verdict, Finding)> {
     if let Some(counts) = counts(seen) {
         return Ok(counts);
     }
-    let silent = |side| matches!(measured.sides.get(side), Reading::NoData | Reading::NotFinite);
+    let silent = |side| {
+        matches!(
+            measured.sides.get(side),
+            Reading::NoData | Reading::NotFinite
+        )
+    };
     if Side::BOTH.into_iter().any(silent) {
         return Err((Verdict::NoData, Finding::Nothing));
     }
-    let failure = Failure::new(FailureKind::Invalid, "the source answered `requests` with something other than counts");
+    let failure = Failure::new(
+        FailureKind::Invalid,
+        "the source answered `requests` with something other than counts",
+    );
     Err((Verdict::Error, Finding::Failed(failure)))
 }
 
@@ -424,17 +498,30 @@ fn weigh(
         Err((verdict, finding)) => return result(check, verdict, finding),
     };
     let live = Duration::from_millis(weighing.live_ms);
-    let tick = Tick { stable: requests.stable, canary: requests.canary };
+    let tick = Tick {
+        stable: requests.stable,
+        canary: requests.canary,
+    };
     let evidence = weighing.state.add(limits, tick, live);
     weighing.requests.stable.add(requests.stable);
     weighing.requests.canary.add(requests.canary);
     if let Seen::Fresh(measured) = seen {
-        weighing.live_ms = weighing.live_ms.saturating_add(millis(measured.covered.length()));
+        weighing.live_ms = weighing
+            .live_ms
+            .saturating_add(millis(measured.covered.length()));
     }
     let finding = Finding::Evidence {
         requests: weighing.requests,
         odds: evidence.odds(),
         needed: 1.0 / limits.false_alarm,
     };
-    result(check, if evidence.convicted { Verdict::Fail } else { Verdict::Pass }, finding)
+    result(
+        check,
+        if evidence.convicted {
+            Verdict::Fail
+        } else {
+            Verdict::Pass
+        },
+        finding,
+    )
 }

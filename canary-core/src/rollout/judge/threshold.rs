@@ -8,8 +8,19 @@ use crate::record::{Finding, Verdict};
 use crate::value::{Failure, FailureKind, Measured, Reading, Side, millis};
 
 /// Judges a threshold by this tick's window or, where it has a `for`, by the last covered time.
-pub(super) fn judge(kind: &CheckKind, measured: &Measured, history: &History) -> (Verdict, Finding) {
-    let CheckKind::Threshold { metric, comparison, limit, for_ms, samples } = kind else {
+pub(super) fn judge(
+    kind: &CheckKind,
+    measured: &Measured,
+    history: &History,
+) -> (Verdict, Finding) {
+    let CheckKind::Threshold {
+        metric,
+        comparison,
+        limit,
+        for_ms,
+        samples,
+    } = kind
+    else {
         return (Verdict::NotApplicable, Finding::Nothing);
     };
     let needs_stable = matches!(limit, Limit::TimesStable(_));
@@ -18,7 +29,10 @@ pub(super) fn judge(kind: &CheckKind, measured: &Measured, history: &History) ->
     }
     let look_back = Duration::from_millis(*for_ms);
     let sum = if look_back.is_zero() {
-        Sum { sides: measured.sides.clone(), covered: measured.covered.length() }
+        Sum {
+            sides: measured.sides.clone(),
+            covered: measured.covered.length(),
+        }
     } else {
         history.sum(look_back)
     };
@@ -36,7 +50,11 @@ pub(super) fn judge(kind: &CheckKind, measured: &Measured, history: &History) ->
                 Comparison::Below => canary < limit,
             };
             // What has not lasted that long yet cannot have lasted that long.
-            if beyond && sum.covered >= look_back { Verdict::Fail } else { Verdict::Pass }
+            if beyond && sum.covered >= look_back {
+                Verdict::Fail
+            } else {
+                Verdict::Pass
+            }
         }
         _ => Verdict::Inconclusive,
     };
@@ -58,15 +76,27 @@ fn lack(metric: &Metric, measured: &Measured, needs_stable: bool) -> Option<(Ver
             continue;
         }
         let fits = match (metric, measured.sides.get(side)) {
-            (_, Reading::NoData | Reading::NotFinite) => return Some((Verdict::NoData, Finding::Nothing)),
-            (Metric::Latency(_), Reading::Buckets(_)) | (Metric::Custom(_), Reading::Value(_)) => true,
-            (Metric::ErrorRate | Metric::SuccessRate | Metric::RequestRate, Reading::Counts(_)) => true,
+            (_, Reading::NoData | Reading::NotFinite) => {
+                return Some((Verdict::NoData, Finding::Nothing));
+            }
+            (Metric::Latency(_), Reading::Buckets(_)) | (Metric::Custom(_), Reading::Value(_)) => {
+                true
+            }
+            (Metric::ErrorRate | Metric::SuccessRate | Metric::RequestRate, Reading::Counts(_)) => {
+                true
+            }
             _ => false,
         };
         if !fits {
             let shape = measured.sides.get(side).shape();
-            let message = format!("the source answered `{}` of {side} with {shape}", metric.signal());
-            return Some((Verdict::Error, Finding::Failed(Failure::new(FailureKind::Invalid, message))));
+            let message = format!(
+                "the source answered `{}` of {side} with {shape}",
+                metric.signal()
+            );
+            return Some((
+                Verdict::Error,
+                Finding::Failed(Failure::new(FailureKind::Invalid, message)),
+            ));
         }
     }
     None
