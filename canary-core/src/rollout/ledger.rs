@@ -138,6 +138,11 @@ impl Ledger {
         self.outbox.len() < waiting
     }
 
+    /// Forgets what is not saved, so that a snapshot is the same in memory and on disk.
+    pub(super) fn forget_transient(&mut self) {
+        self.transient = Transient::default();
+    }
+
     /// Gives out again what the saved state says observers may not have been told.
     pub(super) fn restored(&mut self, ended: bool, effects: &mut Vec<Effect>) {
         self.transient = Transient {

@@ -42,9 +42,12 @@ pub enum SnapshotError {
 
 impl Snapshot {
     pub(super) fn of(state: &State) -> Self {
+        let mut state = state.clone();
+        state.version = None;
+        state.ledger.forget_transient();
         Self {
             version: VERSION,
-            state: state.clone(),
+            state,
         }
     }
 
