@@ -45,6 +45,7 @@ on_both! {
     weights_that_somebody_moved_are_not_raised_from
     a_fence_that_was_taken_away_refuses_raises_only
     the_release_is_complete_and_leaves_a_successor_alone
+    a_late_release_leaves_a_successor_alone
 }
 
 /// A route object to shift, as a test sees it.
@@ -304,12 +305,15 @@ async fn a_fence_that_was_taken_away_refuses_raises_only(route: Route) {
 }
 
 async fn the_release_is_complete_and_leaves_a_successor_alone(route: Route) {
-    let (router, before) = (route.router(), route.read().await);
+    let (router, before, earlier) = (route.router(), route.read().await, call("a"));
     let claimed = apply(&router, &call("a"), 0, None).await.unwrap();
     apply(&router, &call("a"), 10, Some(&claimed.version))
         .await
         .unwrap();
     let last = apply(&router, &call("a"), 0, None).await.unwrap();
+    let refused = router.release(&earlier).await.unwrap_err();
+    assert_eq!(refused.kind(), FailureKind::Conflict);
+    assert_ne!(route.fence().await, json!(null));
     router.release(&call("a")).await.unwrap();
     assert_eq!(differences(&before, &route.read().await), [""; 0]);
     let refused = apply(&router, &call("a"), 10, Some(&last.version))
@@ -320,5 +324,23 @@ async fn the_release_is_complete_and_leaves_a_successor_alone(route: Route) {
     apply(&router, &call("b"), 0, None).await.unwrap();
     let fence = route.fence().await;
     router.release(&call("a")).await.unwrap();
+    assert_eq!(route.fence().await, fence);
+}
+
+/// The successor takes over after the release has read the object and before it writes.
+async fn a_late_release_leaves_a_successor_alone(route: Route) {
+    let (router, (held, slow)) = (route.router(), route.held());
+    apply(&router, &call("a"), 0, None).await.unwrap();
+    let release = call("a");
+    let releasing = slow.release(&release);
+    let taking_over = async {
+        let _patch_of_the_release = held.on_its_way().await;
+        apply(&router, &call("b"), 0, None).await.unwrap();
+        held.let_through(1);
+        route.fence().await
+    };
+    let (released, fence) = tokio::join!(releasing, taking_over);
+    released.unwrap();
+    assert_ne!(fence, json!(null));
     assert_eq!(route.fence().await, fence);
 }
