@@ -41,7 +41,8 @@ on_both! {
     another_writer_is_never_in_the_way_and_never_overwritten
     a_lowering_needs_no_quiet_object
     lowering_takes_over_and_raising_does_not
-    a_route_that_somebody_moved_is_never_written_blindly
+    destinations_that_changed_places_are_not_raised
+    destinations_that_change_places_within_an_abort_are_found_again
     weights_that_somebody_moved_are_not_raised_from
     a_fence_that_was_taken_away_refuses_raises_only
     the_release_is_complete_and_leaves_a_successor_alone
@@ -248,27 +249,50 @@ async fn lowering_takes_over_and_raising_does_not(route: Route) {
     assert_eq!(observe(&router).await.0, Weight::percent(20));
 }
 
-async fn a_route_that_somebody_moved_is_never_written_blindly(route: Route) {
+/// Lets the two backends change places, each weight staying where it is: the canary gets everything.
+async fn swap_backends(route: &Route) {
+    let mut rules = route.read().await["spec"]["rules"].clone();
+    rules[0]["backendRefs"][0]["name"] = json!("web-canary");
+    rules[0]["backendRefs"][1]["name"] = json!("web-stable");
+    route.merge(json!({ "spec": { "rules": rules } })).await;
+}
+
+async fn weights_of(route: &Route) -> [Value; 2] {
+    let backends = route.read().await["spec"]["rules"][0]["backendRefs"].clone();
+    [backends[0]["weight"].clone(), backends[1]["weight"].clone()]
+}
+
+async fn destinations_that_changed_places_are_not_raised(route: Route) {
     let router = route.router();
     let claimed = apply(&router, &call("a"), 0, None).await.unwrap();
-    let mut rules = fields()["spec"]["rules"].clone();
-    rules[0]["backendRefs"].as_array_mut().unwrap().reverse();
-    route.merge(json!({ "spec": { "rules": rules } })).await;
+    swap_backends(&route).await;
     let refused = apply(&router, &call("a"), 10, Some(&claimed.version))
         .await
         .unwrap_err();
     assert_eq!(refused.kind(), FailureKind::Conflict);
+    assert_eq!(weights_of(&route).await, [100, 0]);
+    assert_eq!(observe(&router).await.0, Weight::FULL);
+    apply(&router, &call("a"), 0, None).await.unwrap();
+    assert_eq!(weights_of(&route).await, [0, 100]);
+}
 
-    let (weight, version) = observe(&router).await;
-    assert_eq!(weight, Weight::ZERO);
+/// The backends change places after the abort has read the object and before it writes.
+async fn destinations_that_change_places_within_an_abort_are_found_again(route: Route) {
+    let (router, (held, slow)) = (route.router(), route.held());
+    let (_, version) = observe(&router).await;
     apply(&router, &call("a"), 10, Some(&version))
         .await
         .unwrap();
-    let backends = route.read().await["spec"]["rules"][0]["backendRefs"].clone();
-    assert_eq!(
-        [&backends[0]["weight"], &backends[1]["weight"]],
-        [&json!(10), &json!(90)]
-    );
+    let abort = call("a");
+    let aborting = apply(&slow, &abort, 0, None);
+    let moving = async {
+        let _patch_of_the_abort = held.on_its_way().await;
+        swap_backends(&route).await;
+        held.let_through(2);
+    };
+    let (aborted, ()) = tokio::join!(aborting, moving);
+    aborted.unwrap();
+    assert_eq!(weights_of(&route).await, [0, 100]);
 }
 
 async fn weights_that_somebody_moved_are_not_raised_from(route: Route) {
