@@ -1,4 +1,5 @@
 //! What is particular to VirtualServices.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 

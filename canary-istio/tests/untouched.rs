@@ -1,4 +1,5 @@
 //! A rollout touches nothing but two weights, whatever else a VirtualService holds.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use canary_core::testing::conformance::run;
 use canary_core::value::Weight;

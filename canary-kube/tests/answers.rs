@@ -1,4 +1,5 @@
 //! What becomes of the API server's answers.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

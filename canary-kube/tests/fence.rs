@@ -1,4 +1,5 @@
 //! What the fence keeps out and what it lets through, on an API server in memory and on a real one.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! What a router makes of the routes that it finds.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The API server in memory answers as a real one does.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
