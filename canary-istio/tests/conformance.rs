@@ -11,7 +11,7 @@ mod in_memory {
 mod on_a_real_server {
     canary_core::router_conformance!(
         #[ignore = "needs a Kubernetes API server: CANARY_TEST_KUBECONFIG=… cargo test -p canary-istio -- --ignored"]
-        || super::on_a_real_server()
+        super::on_a_real_server
     );
 }
 

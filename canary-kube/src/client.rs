@@ -7,7 +7,7 @@ use kube::{Client, Config};
 
 /// Tells why no client could be made.
 #[derive(Debug, thiserror::Error)]
-#[error("no Kubernetes client: {0}")]
+#[error("no Kubernetes client can be made")]
 pub struct ClientError(#[source] kube::Error);
 
 /// Connects as the environment says: `KUBECONFIG`, then `~/.kube/config`, then the pod's service account.

@@ -9,7 +9,7 @@ use canary_core::value::{EffectId, Epoch, FailureKind, RolloutId};
 ///
 /// Its value is `{rollout}/{epoch}.{effect}.{attempt}` of the latest write. Every write moves it, and every
 /// write is conditional on the value it knows, so a request that arrives late finds another value and is
-/// refused by the API server itself. Writers who change other things on the object never touch it, and so are
+/// refused by the API server itself. So a rollout's id must not be used a second time. Writers who change other things on the object never touch it, and so are
 /// never in the way.
 pub const FENCE: &str = "canary-rollout/fence";
 

@@ -118,7 +118,7 @@ impl Split {
 /// Returns the weights to write: of 100 where whole percents do, of 10 000 otherwise.
 pub(crate) fn weights(asked: Weight) -> BySide<u64> {
     let canary = asked.basis_points();
-    let unit = if canary % 100 == 0 { 100 } else { 1 };
+    let unit = if canary.is_multiple_of(100) { 100 } else { 1 };
     BySide {
         stable: u64::from(asked.rest() / unit),
         canary: u64::from(canary / unit),

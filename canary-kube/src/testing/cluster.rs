@@ -38,7 +38,7 @@ impl Cluster {
             panic!("{KUBECONFIG} must hold the path of a kubeconfig for a cluster that tests may write to")
         });
         let client = client_from(&path).await;
-        let client = client.unwrap_or_else(|error| panic!("{KUBECONFIG}={path}: {error}"));
+        let client = client.unwrap_or_else(|error| panic!("{KUBECONFIG}={path}: {error:?}"));
         Self { client }
     }
 

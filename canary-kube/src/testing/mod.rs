@@ -2,6 +2,8 @@
 
 mod cluster;
 mod memory;
+mod untouched;
 
 pub use cluster::{Cluster, RouteObject};
 pub use memory::MemoryApi;
+pub use untouched::{differences, leaves_the_rest_alone};
