@@ -85,18 +85,11 @@ pub fn replay(journal: impl BufRead) -> Result<Vec<Record>, JournalError> {
             Ok(line) => line,
             Err(_) if lines.peek().is_none() => break,
             Err(source) => {
-                return Err(JournalError::Line {
-                    line: i + 1,
-                    source,
-                });
+                return Err(JournalError::Line { line: i + 1, source });
             }
         };
         let effects = match line {
-            Line::Started {
-                rollout: id,
-                policy,
-                at,
-            } => {
+            Line::Started { rollout: id, policy, at } => {
                 let (started, effects) = Rollout::start(id, Policy::from_spec(policy)?, at);
                 rollout = Some(started);
                 effects

@@ -53,29 +53,18 @@ fn a_crash_after_any_effect_changes_no_outcome_and_loses_no_record() {
                 break;
             }
             crashes += 1;
-            assert_eq!(
-                report.outcome.as_ref(),
-                Some(&outcome),
-                "crash after effect {effect}"
-            );
+            assert_eq!(report.outcome.as_ref(), Some(&outcome), "crash after effect {effect}");
             let mut by_number = BTreeMap::new();
             for record in told {
-                let known = by_number
-                    .entry(record.number)
-                    .or_insert_with(|| record.clone());
-                assert_eq!(
-                    *known, record,
-                    "crash after effect {effect}: one number, two records"
-                );
+                let known = by_number.entry(record.number).or_insert_with(|| record.clone());
+                assert_eq!(*known, record, "crash after effect {effect}: one number, two records");
             }
             assert_eq!(
                 by_number.keys().copied().collect::<Vec<_>>(),
                 (1..=by_number.len() as u64).collect::<Vec<_>>()
             );
-            let ended = by_number
-                .values()
-                .filter(|r| matches!(r.content, Content::Ended { .. }))
-                .count();
+            let ended =
+                by_number.values().filter(|r| matches!(r.content, Content::Ended { .. })).count();
             assert_eq!(ended, 1, "crash after effect {effect}");
         }
         assert!(crashes > 20, "only {crashes} crashes");
@@ -89,9 +78,6 @@ fn downtime_counts_for_no_hold() {
     for effect in 1..60 {
         let (_, report) = run(&simulation.clone().crash_after(effect));
         let length = report.ended.unwrap().since(report.started);
-        assert!(
-            length >= Duration::from_secs(150),
-            "crash after effect {effect}: {length:?}"
-        );
+        assert!(length >= Duration::from_secs(150), "crash after effect {effect}: {length:?}");
     }
 }

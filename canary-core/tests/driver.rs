@@ -42,10 +42,7 @@ fn ana() -> Actor {
 }
 
 fn simulation(errors: f64) -> Simulation {
-    Simulation::of(&policy())
-        .traffic(200.0)
-        .canary(Service::healthy().errors(errors))
-        .seed(3)
+    Simulation::of(&policy()).traffic(200.0).canary(Service::healthy().errors(errors)).seed(3)
 }
 
 fn in_world(ports: &WorldPorts) -> DriverBuilder {
@@ -80,19 +77,14 @@ async fn the_driver_gives_what_the_simulator_gives_and_its_journal_the_same_agai
 
         let (recorder, journal) = (Recorder::new(), Sink::default());
         let ports = WorldPorts::new(simulation.world());
-        let builder = in_world(&ports)
-            .observer(recorder.clone())
-            .journal(journal.clone());
+        let builder = in_world(&ports).observer(recorder.clone()).journal(journal.clone());
         let handle = builder.start("simulated-3".parse().unwrap()).await.unwrap();
         let finished = handle.finished().await.unwrap();
 
         assert_eq!(recorder.records(), simulated);
         assert_eq!(*finished.report(), report);
         let written = journal.0.lock().unwrap().clone();
-        assert_eq!(
-            canary_core::journal::replay(BufReader::new(&written[..])).unwrap(),
-            simulated
-        );
+        assert_eq!(canary_core::journal::replay(BufReader::new(&written[..])).unwrap(), simulated);
     }
 }
 
@@ -145,16 +137,9 @@ async fn a_raise_that_lands_after_an_abort_leaves_weight_zero() {
     };
     let late = Arc::clone(&router.late);
     let ports = WorldPorts::new(simulation(0.001).world());
-    let handle = in_world(&ports)
-        .router(router)
-        .start("shop-1".parse().unwrap())
-        .await
-        .unwrap();
+    let handle = in_world(&ports).router(router).start("shop-1".parse().unwrap()).await.unwrap();
     held.notified().await;
-    assert_eq!(
-        handle.abort("changed my mind", &ana()).await.unwrap(),
-        Answer::Done
-    );
+    assert_eq!(handle.abort("changed my mind", &ana()).await.unwrap(), Answer::Done);
     handle.finished().await.unwrap();
     let (call, traffic, version) = late.lock().unwrap().take().expect("a raise was held back");
     let landed = route.apply(&call, &traffic, Some(&version)).await;
@@ -218,22 +203,14 @@ impl MetricSource for Panicking {
 async fn a_source_that_panics_is_an_error_and_not_the_end() {
     let ports = WorldPorts::new(simulation(0.001).world());
     let recorder = Recorder::new();
-    let builder = in_world(&ports)
-        .metrics(Panicking)
-        .observer(recorder.clone());
+    let builder = in_world(&ports).metrics(Panicking).observer(recorder.clone());
     let handle = builder.start("shop-1".parse().unwrap()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(handle.status().borrow().weight, Weight::percent(10));
-    let judged = recorder
-        .records()
-        .into_iter()
-        .find(|r| matches!(r.content, Content::Judged(_)))
-        .unwrap();
+    let judged =
+        recorder.records().into_iter().find(|r| matches!(r.content, Content::Judged(_))).unwrap();
     assert!(
-        judged
-            .content
-            .to_string()
-            .contains("errors cannot be measured: internal: it panicked"),
+        judged.content.to_string().contains("errors cannot be measured: internal: it panicked"),
         "{judged}"
     );
     handle.abort("stop", &ana()).await.unwrap();
@@ -244,26 +221,16 @@ async fn a_source_that_panics_is_an_error_and_not_the_end() {
 async fn a_second_rollout_of_the_target_is_told_who_has_it() {
     let store = MemoryStore::new();
     let ports = WorldPorts::new(simulation(0.001).world());
-    let first = in_world(&ports)
-        .store(store.clone())
-        .start("shop-1".parse().unwrap())
-        .await
-        .unwrap();
-    let second = in_world(&ports)
-        .store(store.clone())
-        .start("shop-2".parse().unwrap())
-        .await;
+    let first =
+        in_world(&ports).store(store.clone()).start("shop-1".parse().unwrap()).await.unwrap();
+    let second = in_world(&ports).store(store.clone()).start("shop-2".parse().unwrap()).await;
     match second {
         Err(StartError::Busy { rollout, .. }) => assert_eq!(rollout.as_str(), "shop-1"),
         other => panic!("{other:?}"),
     }
     first.finished().await.unwrap();
     // An ended rollout gives the target free.
-    let third = in_world(&ports)
-        .store(store)
-        .start("shop-3".parse().unwrap())
-        .await
-        .unwrap();
+    let third = in_world(&ports).store(store).start("shop-3".parse().unwrap()).await.unwrap();
     third.stop();
     assert_eq!(third.finished().await, Err(DriverError::Stopped));
 }
@@ -272,47 +239,26 @@ async fn a_second_rollout_of_the_target_is_told_who_has_it() {
 async fn a_holder_that_was_replaced_raises_nothing_any_more() {
     let store = MemoryStore::new();
     let ports = WorldPorts::new(simulation(0.001).world());
-    let frozen = in_world(&ports)
-        .store(store.clone())
-        .start("shop-1".parse().unwrap())
-        .await
-        .unwrap();
+    let frozen =
+        in_world(&ports).store(store.clone()).start("shop-1".parse().unwrap()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(20)).await;
-    let new = in_world(&ports)
-        .store(store)
-        .resume()
-        .await
-        .unwrap()
-        .expect("one is under way");
+    let new = in_world(&ports).store(store).resume().await.unwrap().expect("one is under way");
     assert_eq!(frozen.finished().await, Err(DriverError::Fenced));
     assert!(new.finished().await.unwrap().outcome().is_promoted());
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_the_router_cannot_do_or_nobody_supplies_refuses_the_start() {
-    let missing = Driver::builder(policy())
-        .router(MemoryRouter::new())
-        .metrics(Hanging);
+    let missing = Driver::builder(policy()).router(MemoryRouter::new()).metrics(Hanging);
     let error = missing.start("shop-1".parse().unwrap()).await.unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("gates that nobody supplies: smoke"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("gates that nobody supplies: smoke"), "{error}");
     let error = Driver::builder(policy())
         .router(MemoryRouter::new())
         .start("shop-1".parse().unwrap())
         .await
         .unwrap_err();
-    assert!(
-        error.to_string().contains("needs a metric source"),
-        "{error}"
-    );
-    let error = Driver::builder(policy())
-        .start("shop-1".parse().unwrap())
-        .await
-        .unwrap_err();
+    assert!(error.to_string().contains("needs a metric source"), "{error}");
+    let error = Driver::builder(policy()).start("shop-1".parse().unwrap()).await.unwrap_err();
     assert!(error.to_string().contains("needs a router"), "{error}");
 }
 
@@ -329,11 +275,7 @@ impl Mortal {
     /// Lets one more effect through, and dies after it if it was the last.
     async fn after<T>(&self, effect: impl Future<Output = T>) -> T {
         let step = |left: usize| left.checked_sub(1);
-        if self
-            .left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, step)
-            .is_err()
-        {
+        if self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step).is_err() {
             self.died.notify_one();
             std::future::pending::<()>().await;
         }
@@ -449,22 +391,15 @@ async fn with_a_death(effects: usize, errors: f64) -> (bool, Vec<Record>, String
     let outcome = match finished {
         Some(finished) => finished.outcome().clone(),
         None => {
-            let builder = || {
-                in_world(&ports)
-                    .store(store.clone())
-                    .clock(clock)
-                    .observer(recorder.clone())
-            };
+            let builder =
+                || in_world(&ports).store(store.clone()).clock(clock).observer(recorder.clone());
             match builder().resume().await.unwrap() {
                 Some(handle) => handle.finished().await.unwrap().outcome().clone(),
                 None => match store.load(&"shop".parse().unwrap()).await.unwrap() {
                     // It died with its work done.
                     Some(stored) => stored.claim.state.report().outcome.clone().unwrap(),
                     None => {
-                        let handle = builder()
-                            .start("simulated-3".parse().unwrap())
-                            .await
-                            .unwrap();
+                        let handle = builder().start("simulated-3".parse().unwrap()).await.unwrap();
                         handle.finished().await.unwrap().outcome().clone()
                     }
                 },
@@ -480,10 +415,7 @@ async fn a_process_that_dies_after_any_effect_is_taken_over_from_its_files() {
         let mut deaths = 0;
         for effects in 1.. {
             let (died, mut records, outcome) = with_a_death(effects, errors).await;
-            assert!(
-                outcome.starts_with(expected),
-                "after {effects} effects: {outcome}"
-            );
+            assert!(outcome.starts_with(expected), "after {effects} effects: {outcome}");
             records.sort_by_key(|record| record.number);
             records.dedup();
             let numbers: Vec<u64> = records.iter().map(|record| record.number).collect();

@@ -13,9 +13,7 @@ use support::{Bench, policy};
 const TEN: Duration = Duration::from_secs(10);
 
 fn abort() -> CommandKind {
-    CommandKind::Abort {
-        reason: "smoke".to_owned(),
-    }
+    CommandKind::Abort { reason: "smoke".to_owned() }
 }
 
 #[test]
@@ -23,18 +21,11 @@ fn the_happy_path() {
     let (mut bench, first) = Bench::start(policy());
     assert_eq!(first, ["persist 1"]);
     // The route is touched only once the rollout is known to be ours.
-    assert_eq!(
-        bench.saved(1),
-        ["notify started", "run 1.1 route 0% to the canary"]
-    );
+    assert_eq!(bench.saved(1), ["notify started", "run 1.1 route 0% to the canary"]);
     assert_eq!(bench.route_ok(), ["persist 2"]);
     assert_eq!(
         bench.saved(2),
-        [
-            "notify accepted 0%",
-            "notify entered tenth",
-            "run 2.1 route 10% to the canary at v1"
-        ]
+        ["notify accepted 0%", "notify entered tenth", "run 2.1 route 10% to the canary at v1"]
     );
     assert_eq!(bench.route_ok(), ["persist 3"]);
     assert_eq!(bench.saved(3), ["notify accepted 10%"]);
@@ -57,20 +48,15 @@ fn the_happy_path() {
 
     assert_eq!(bench.tick(TEN), ["run 6.1 measure"]);
     assert_eq!(bench.measured(0), ["persist 7"]);
-    assert_eq!(
-        bench.saved(7),
-        ["notify judged GoOn 10000", "notify asked oncall"]
-    );
-    let approve = CommandKind::Approve {
-        gate: "oncall".parse().unwrap(),
-    };
+    assert_eq!(bench.saved(7), ["notify judged GoOn 10000", "notify asked oncall"]);
+    let approve = CommandKind::Approve { gate: "oncall".parse().unwrap() };
     assert_eq!(bench.command(approve), ["persist 8"]);
     assert_eq!(
         bench.saved(8),
         [
             "notify opened oncall by ana",
-            "notify entered full",
             "notify commanded approve oncall: done",
+            "notify entered full",
             "answer done",
             "run 7.1 route 100% to the canary at v3",
         ]
@@ -79,10 +65,7 @@ fn the_happy_path() {
     assert_eq!(bench.saved(9), ["notify accepted 100%"]);
 
     assert_eq!(bench.tick(TEN), ["run 8.1 measure"]);
-    assert_eq!(
-        bench.measured(0),
-        ["run 9.1 take the marks off the route", "persist 10"]
-    );
+    assert_eq!(bench.measured(0), ["run 9.1 take the marks off the route", "persist 10"]);
     assert_eq!(bench.saved(10), ["notify judged GoOn 10000"]);
     assert_eq!(bench.release_ok(), ["persist 11"]);
     assert!(!bench.rollout.is_settled());
@@ -93,50 +76,27 @@ fn the_happy_path() {
     assert!(bench.rollout.is_settled());
     assert_eq!(bench.rollout.deadline(), None);
     let numbers: Vec<u64> = bench.records.iter().map(|record| record.number).collect();
-    assert_eq!(
-        numbers,
-        (1..=bench.records.len() as u64).collect::<Vec<_>>()
-    );
+    assert_eq!(numbers, (1..=bench.records.len() as u64).collect::<Vec<_>>());
 }
 
 #[test]
 fn a_bad_canary_is_taken_back_in_each_stage() {
-    for (stage, weight) in [
-        (0, Weight::percent(10)),
-        (1, Weight::percent(50)),
-        (2, Weight::FULL),
-    ] {
+    for (stage, weight) in [(0, Weight::percent(10)), (1, Weight::percent(50)), (2, Weight::FULL)] {
         let (mut bench, _) = Bench::start(policy());
         bench.go_on_until(|bench| {
             bench.rollout.weight() == weight
-                && bench
-                    .open
-                    .iter()
-                    .any(|(_, action)| action.to_string() == "measure")
+                && bench.open.iter().any(|(_, action)| action.to_string() == "measure")
         });
         let effects = bench.measured(20);
         // The way back waits for no save.
         assert_eq!(effects.len(), 2, "stage {stage}: {effects:?}");
-        assert!(
-            effects[0].ends_with(".1 route 0% to the canary"),
-            "stage {stage}: {effects:?}"
-        );
-        assert!(
-            effects[1].starts_with("persist"),
-            "stage {stage}: {effects:?}"
-        );
+        assert!(effects[0].ends_with(".1 route 0% to the canary"), "stage {stage}: {effects:?}");
+        assert!(effects[1].starts_with("persist"), "stage {stage}: {effects:?}");
         let effects = bench.route_ok();
-        assert!(
-            effects[0].ends_with("take the marks off the route"),
-            "stage {stage}: {effects:?}"
-        );
+        assert!(effects[0].ends_with("take the marks off the route"), "stage {stage}: {effects:?}");
         bench.release_ok();
         bench.saved_latest();
-        let check = bench
-            .rollout
-            .outcome()
-            .and_then(|o| o.reason())
-            .and_then(|r| r.check());
+        let check = bench.rollout.outcome().and_then(|o| o.reason()).and_then(|r| r.check());
         assert_eq!(check, Some("errors"), "stage {stage}");
         assert_eq!(bench.rollout.weight(), Weight::ZERO);
     }
@@ -146,26 +106,10 @@ fn a_bad_canary_is_taken_back_in_each_stage() {
 fn abort_waits_for_nothing_in_each_phase() {
     // How far the rollout has come, and what abort must then do first, before anything is saved.
     let stories: [(&str, fn(&Bench) -> bool, &[&str]); 5] = [
-        (
-            "starting, asked",
-            |b| !b.open.is_empty(),
-            &["cancel", "answer done", "route 0%"],
-        ),
-        (
-            "entering",
-            |b| entering(b) && !b.open.is_empty(),
-            &["cancel", "answer done", "route 0%"],
-        ),
-        (
-            "holding",
-            |b| holding(b) && b.open.is_empty(),
-            &["answer done", "route 0%"],
-        ),
-        (
-            "measuring",
-            |b| holding(b) && !b.open.is_empty(),
-            &["cancel", "answer done", "route 0%"],
-        ),
+        ("starting, asked", |b| !b.open.is_empty(), &["cancel", "answer done", "route 0%"]),
+        ("entering", |b| entering(b) && !b.open.is_empty(), &["cancel", "answer done", "route 0%"]),
+        ("holding", |b| holding(b) && b.open.is_empty(), &["answer done", "route 0%"]),
+        ("measuring", |b| holding(b) && !b.open.is_empty(), &["cancel", "answer done", "route 0%"]),
         ("asking", asking, &["answer done", "route 0%"]),
     ];
     for (story, reached, expected) in stories {
@@ -173,21 +117,14 @@ fn abort_waits_for_nothing_in_each_phase() {
         bench.go_on_until(reached);
         let effects = bench.command(abort());
         let rest = &effects[expected.len()..];
-        assert!(
-            rest.iter().all(|effect| effect.starts_with("persist")),
-            "{story}: {effects:?}"
-        );
+        assert!(rest.iter().all(|effect| effect.starts_with("persist")), "{story}: {effects:?}");
         for (effect, part) in effects.iter().zip(expected) {
             assert!(effect.contains(part), "{story}: {effects:?}");
         }
         bench.route_ok();
         bench.release_ok();
         bench.saved_latest();
-        assert!(
-            bench.rollout.is_settled(),
-            "{story}: {:?}",
-            bench.rollout.phase()
-        );
+        assert!(bench.rollout.is_settled(), "{story}: {:?}", bench.rollout.phase());
         assert_eq!(bench.rollout.weight(), Weight::ZERO, "{story}");
     }
 }
@@ -210,11 +147,7 @@ fn a_rollout_that_was_never_saved_touches_no_route() {
     assert_eq!(bench.command(abort()), ["answer done"]);
     assert_eq!(bench.saved(1), ["notify started", "persist 2"]);
     let effects = bench.saved(2);
-    assert_eq!(
-        effects.last().unwrap(),
-        "run 2.1 route 0% to the canary",
-        "{effects:?}"
-    );
+    assert_eq!(effects.last().unwrap(), "run 2.1 route 0% to the canary", "{effects:?}");
 }
 
 #[test]
@@ -223,14 +156,8 @@ fn abort_while_it_is_taken_back_changes_nothing() {
     bench.go_on_until(holding);
     bench.command(abort());
     let effects = bench.command(abort());
-    assert!(
-        effects.contains(&"answer it is so already".to_owned()),
-        "{effects:?}"
-    );
-    assert!(
-        effects.iter().all(|effect| !effect.contains("route")),
-        "{effects:?}"
-    );
+    assert!(effects.contains(&"answer it is so already".to_owned()), "{effects:?}");
+    assert!(effects.iter().all(|effect| !effect.contains("route")), "{effects:?}");
 }
 
 #[test]
@@ -240,10 +167,7 @@ fn a_router_that_fails_twice_is_asked_again() {
         bench.rollout.weight() == Weight::ZERO && entering(bench) && !bench.open.is_empty()
     });
     assert_eq!(bench.route_fails(FailureKind::Unavailable), ["persist 3"]);
-    assert_eq!(
-        bench.saved(3),
-        ["notify failed route 10% to the canary 1: unavailable"]
-    );
+    assert_eq!(bench.saved(3), ["notify failed route 10% to the canary 1: unavailable"]);
     let wait = bench.rollout.deadline().unwrap().since(bench.now);
     assert!((200..=250).contains(&wait.as_millis()), "{wait:?}");
     // The same effect, tried again: its state is saved already.
@@ -311,11 +235,7 @@ fn a_rollback_that_is_refused_goes_on_and_says_that_it_is_stuck() {
         bench.step(canary_core::rollout::Event::Tick);
     }
     assert!(tries > 100, "{tries}");
-    let stuck = bench
-        .records
-        .iter()
-        .filter(|r| r.content.to_string().starts_with("STUCK"))
-        .count();
+    let stuck = bench.records.iter().filter(|r| r.content.to_string().starts_with("STUCK")).count();
     assert_eq!(stuck, 1);
     // A long row of failures is told in few records.
     assert!(bench.records.len() < 40, "{}", bench.records.len());
@@ -334,12 +254,7 @@ fn a_silent_source_stops_the_clock_and_then_takes_the_canary_back() {
         assert_eq!(effects.len(), 1, "{effects:?}");
         bench.saved_latest();
     }
-    assert!(
-        bench
-            .records
-            .iter()
-            .all(|r| !r.content.to_string().starts_with("go on"))
-    );
+    assert!(bench.records.iter().all(|r| !r.content.to_string().starts_with("go on")));
     bench.tick(TEN);
     let effects = bench.silence();
     assert!(effects[0].contains("route 0% to the canary"), "{effects:?}");
@@ -387,13 +302,7 @@ fn a_pause_stops_weight_and_clock_but_not_the_way_back() {
     bench.tick(TEN);
     bench.measured(0);
     assert!(
-        matches!(
-            bench.rollout.phase(),
-            Phase::Holding {
-                held_ms: 10_000,
-                ..
-            }
-        ),
+        matches!(bench.rollout.phase(), Phase::Holding { held_ms: 10_000, .. }),
         "{:?}",
         bench.rollout.phase()
     );
@@ -414,16 +323,10 @@ fn a_weight_that_was_decided_waits_for_the_end_of_a_pause() {
     assert_eq!(effects, ["answer done"]);
     bench.saved(2);
     let effects = bench.saved(3);
-    assert!(
-        effects.iter().all(|effect| !effect.starts_with("run")),
-        "{effects:?}"
-    );
+    assert!(effects.iter().all(|effect| !effect.starts_with("run")), "{effects:?}");
     bench.command(CommandKind::Resume);
     assert!(
-        bench
-            .open
-            .iter()
-            .any(|(_, action)| action.to_string().contains("10%")),
+        bench.open.iter().any(|(_, action)| action.to_string().contains("10%")),
         "{:?}",
         bench.open
     );
@@ -434,11 +337,7 @@ fn a_repeated_command_is_answered_and_does_nothing() {
     use canary_core::rollout::{Command, Event};
     let (mut bench, _) = Bench::start(policy());
     bench.go_on_until(holding);
-    let pause = Command::new(
-        "same".parse().unwrap(),
-        "ana".parse().unwrap(),
-        CommandKind::Pause,
-    );
+    let pause = Command::new("same".parse().unwrap(), "ana".parse().unwrap(), CommandKind::Pause);
     assert_eq!(bench.step(Event::Command(pause.clone()))[0], "answer done");
     bench.command(CommandKind::Resume);
     assert_eq!(bench.step(Event::Command(pause)), ["answer done"]);
@@ -456,10 +355,7 @@ fn an_answer_to_an_old_call_changes_nothing() {
     });
     bench.command(abort());
     let before = bench.rollout.clone();
-    let late = Applied::accepted(
-        Traffic::to_canary(Weight::percent(10)),
-        Version::new("late"),
-    );
+    let late = Applied::accepted(Traffic::to_canary(Weight::percent(10)), Version::new("late"));
     assert!(
         bench
             .step(Event::Reply {
@@ -484,18 +380,11 @@ fn a_gate_that_says_no_takes_the_canary_back_and_one_that_waits_is_asked_again()
         .unwrap();
     let (mut bench, _) = Bench::start(policy);
     bench.go_on_until(|bench| {
-        bench
-            .open
-            .iter()
-            .any(|(_, action)| action.to_string() == "ask gate smoke")
+        bench.open.iter().any(|(_, action)| action.to_string() == "ask gate smoke")
     });
     bench.decided(Decision::wait(Duration::from_secs(3), "warming up"));
     bench.saved_latest();
-    assert!(
-        bench
-            .tick(Duration::from_secs(3))
-            .contains(&"run 3.2 ask gate smoke".to_owned())
-    );
+    assert!(bench.tick(Duration::from_secs(3)).contains(&"run 3.2 ask gate smoke".to_owned()));
     let effects = bench.decided(Decision::reject("503"));
     assert!(effects[0].contains("route 0% to the canary"), "{effects:?}");
 }

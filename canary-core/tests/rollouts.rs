@@ -15,15 +15,8 @@ use proptest::test_runner::FileFailurePersistence;
 fn any_policy() -> impl Strategy<Value = Policy> {
     let weights = prop::collection::btree_set(1_u16..10_000, 0..5);
     let settle = 0_u64..4_000;
-    (
-        weights,
-        0_u64..120,
-        settle,
-        any::<bool>(),
-        any::<bool>(),
-        0_u64..60,
-    )
-        .prop_map(|(weights, hold, settle, gated, hard_limit, lasting)| {
+    (weights, 0_u64..120, settle, any::<bool>(), any::<bool>(), 0_u64..60).prop_map(
+        |(weights, hold, settle, gated, hard_limit, lasting)| {
             let mut builder = Policy::builder("any")
                 .every(Duration::from_secs(10))
                 .settle(Duration::from_millis(settle))
@@ -37,30 +30,18 @@ fn any_policy() -> impl Strategy<Value = Policy> {
                 let weight = Weight::from_basis_points(weight).unwrap();
                 builder = builder.stage(weight.to_string(), weight, Duration::from_secs(hold));
                 if gated {
-                    builder = builder.gate(
-                        "oncall",
-                        GateSpec::approval().timeout(Duration::from_secs(100)),
-                    );
+                    builder = builder
+                        .gate("oncall", GateSpec::approval().timeout(Duration::from_secs(100)));
                 }
             }
             let builder = builder.stage("full", Weight::FULL, Duration::from_secs(hold));
-            if hard_limit {
-                builder
-            } else {
-                builder.without_hard_limit()
-            }
-            .build()
-            .unwrap()
-        })
+            if hard_limit { builder } else { builder.without_hard_limit() }.build().unwrap()
+        },
+    )
 }
 
 fn any_simulation() -> impl Strategy<Value = Simulation> {
-    let services = (
-        0.0_f64..0.5,
-        20_u64..400,
-        any::<bool>(),
-        prop::bool::weighted(0.1),
-    );
+    let services = (0.0_f64..0.5, 20_u64..400, any::<bool>(), prop::bool::weighted(0.1));
     let abort = prop::option::weighted(0.3, 0_u64..900);
     let pause = prop::option::weighted(0.3, (0_u64..300, 0_u64..300));
     (
@@ -75,10 +56,7 @@ fn any_simulation() -> impl Strategy<Value = Simulation> {
         .prop_map(
             |(policy, rps, (errors, median, innocent, silent), seed, abort, pause, crash)| {
                 let healthy = Service::healthy();
-                let bad = healthy
-                    .clone()
-                    .errors(errors)
-                    .median(Duration::from_millis(median));
+                let bad = healthy.clone().errors(errors).median(Duration::from_millis(median));
                 let canary = if innocent { healthy } else { bad };
                 let canary = if silent { canary.silent() } else { canary };
                 let mut simulation = Simulation::of(&policy)
@@ -87,9 +65,7 @@ fn any_simulation() -> impl Strategy<Value = Simulation> {
                     .seed(seed)
                     .gate("oncall", Opening::After(Duration::from_secs(seed % 130)));
                 if let Some(after) = abort {
-                    let command = CommandKind::Abort {
-                        reason: "any".to_owned(),
-                    };
+                    let command = CommandKind::Abort { reason: "any".to_owned() };
                     simulation = simulation.command(Duration::from_secs(after), command);
                 }
                 if let Some((after, length)) = pause {
@@ -211,15 +187,7 @@ fn innocent_rollouts_are_left_alone() {
             .stable(Service::healthy().errors(0.002))
             .canary(canary);
         (0..400)
-            .filter(|seed| {
-                !simulation
-                    .clone()
-                    .seed(*seed)
-                    .run()
-                    .outcome
-                    .unwrap()
-                    .is_promoted()
-            })
+            .filter(|seed| !simulation.clone().seed(*seed).run().outcome.unwrap().is_promoted())
             .count()
     };
     // One innocent rollout in a hundred may be taken back, so four of these on average at the very edge.
@@ -238,8 +206,7 @@ fn a_gate_that_never_opens_leaves_the_rollout_unfinished() {
     let report = Simulation::of(&policy).gate("oncall", Opening::Never).run();
     assert_eq!(report.outcome, None);
     assert_eq!(report.highest_weight(), Weight::percent(50));
-    let late = Simulation::of(&policy)
-        .gate("oncall", Opening::After(Duration::from_secs(1000)))
-        .run();
+    let late =
+        Simulation::of(&policy).gate("oncall", Opening::After(Duration::from_secs(1000))).run();
     late.assert_promoted();
 }

@@ -14,22 +14,11 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("report", &["value", "policy", "record"]),
     ("ports", &["value", "policy", "record", "rollout"]),
     // Of the ports the machine knows the words (`Call`, `Applied`, `Decision`), never a trait.
-    (
-        "rollout",
-        &["value", "policy", "analysis", "record", "report", "ports"],
-    ),
+    ("rollout", &["value", "policy", "analysis", "record", "report", "ports"]),
     ("journal", &["value", "policy", "record", "rollout"]),
-    (
-        "simulate",
-        &["value", "policy", "record", "report", "rollout", "ports"],
-    ),
+    ("simulate", &["value", "policy", "record", "report", "rollout", "ports"]),
     ("store", &["value", "policy", "rollout", "ports"]),
-    (
-        "driver",
-        &[
-            "value", "policy", "record", "report", "rollout", "ports", "store", "journal",
-        ],
-    ),
+    ("driver", &["value", "policy", "record", "report", "rollout", "ports", "store", "journal"]),
     ("testing", &["value", "record", "ports", "simulate"]),
     ("lib", &[]),
 ];
@@ -72,18 +61,12 @@ fn files() -> Vec<(String, String, String)> {
     let mut paths = Vec::new();
     sources(&src, &mut paths);
     let read = |path: PathBuf| {
-        let name = path
-            .strip_prefix(&src)
-            .unwrap()
-            .to_string_lossy()
-            .into_owned();
+        let name = path.strip_prefix(&src).unwrap().to_string_lossy().into_owned();
         let room = name.split(['/', '.']).next().unwrap().to_owned();
         let text = fs::read_to_string(&path).unwrap();
         let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-        let code: Vec<&str> = code
-            .lines()
-            .filter(|line| !line.trim_start().starts_with("//"))
-            .collect();
+        let code: Vec<&str> =
+            code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
         (room, name, code.join("\n"))
     };
     paths.into_iter().map(read).collect()
@@ -98,10 +81,7 @@ fn imports(code: &str) -> Vec<String> {
             None => rest,
         };
         let first = |item: &str| {
-            item.trim()
-                .chars()
-                .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-                .collect()
+            item.trim().chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
         };
         if rest.starts_with('{') {
             rooms.extend(list.split(',').map(first));
@@ -124,16 +104,10 @@ fn rooms_import_only_from_below() {
             seen += 1;
             let known = allowed.contains_key(import.as_str());
             let ok = import == room || may.contains(&import.as_str());
-            assert!(
-                !known || ok,
-                "{name} imports `{import}`, which `{room}` may not"
-            );
+            assert!(!known || ok, "{name} imports `{import}`, which `{room}` may not");
         }
     }
-    assert!(
-        seen > 50,
-        "the test found only {seen} imports, so it looks in the wrong place"
-    );
+    assert!(seen > 50, "the test found only {seen} imports, so it looks in the wrong place");
 }
 
 #[test]
@@ -141,10 +115,7 @@ fn the_pure_rooms_do_nothing_impure() {
     for (room, name, code) in files() {
         if PURE.contains(&room.as_str()) {
             for word in IMPURE {
-                assert!(
-                    !code.contains(word),
-                    "{name} uses `{word}`, but `{room}` is pure"
-                );
+                assert!(!code.contains(word), "{name} uses `{word}`, but `{room}` is pure");
             }
         }
     }
@@ -153,13 +124,7 @@ fn the_pure_rooms_do_nothing_impure() {
 #[test]
 fn the_machine_knows_no_trait_of_the_ports() {
     for (room, name, code) in files().into_iter().filter(|(room, ..)| room == "rollout") {
-        for port in [
-            "TrafficRouter",
-            "MetricSource",
-            "dyn ",
-            "StateStore",
-            "Observer",
-        ] {
+        for port in ["TrafficRouter", "MetricSource", "dyn ", "StateStore", "Observer"] {
             assert!(!code.contains(port), "{name} of `{room}` names `{port}`");
         }
     }

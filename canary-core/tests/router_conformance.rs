@@ -58,11 +58,7 @@ struct State {
 
 impl Faulty {
     fn new(fault: Fault) -> Self {
-        Self {
-            inner: MemoryRouter::new(),
-            fault,
-            state: Mutex::default(),
-        }
+        Self { inner: MemoryRouter::new(), fault, state: Mutex::default() }
     }
 
     /// Names a rollout that nobody has seen before.

@@ -10,19 +10,11 @@ use canary_core::store::{FileStore, MemoryStore};
 use canary_core::value::{FailureKind, Target, Timestamp, Weight};
 
 fn policy(name: &str) -> Policy {
-    Policy::builder(name)
-        .stage("full", Weight::FULL, Duration::from_secs(60))
-        .build()
-        .unwrap()
+    Policy::builder(name).stage("full", Weight::FULL, Duration::from_secs(60)).build().unwrap()
 }
 
 fn rollout(name: &str) -> Rollout {
-    Rollout::start(
-        format!("{name}-1").parse().unwrap(),
-        policy(name),
-        Timestamp::from_millis(5),
-    )
-    .0
+    Rollout::start(format!("{name}-1").parse().unwrap(), policy(name), Timestamp::from_millis(5)).0
 }
 
 fn claim(name: &str) -> Claim {
@@ -32,25 +24,14 @@ fn claim(name: &str) -> Claim {
 /// Returns a later state of the same rollout.
 fn later(name: &str) -> Snapshot {
     let mut rollout = rollout(name);
-    let _ = rollout.step(
-        Event::Persisted {
-            rev: 1,
-            result: Ok(()),
-        },
-        Timestamp::from_millis(9),
-    );
+    let _ = rollout.step(Event::Persisted { rev: 1, result: Ok(()) }, Timestamp::from_millis(9));
     rollout.snapshot()
 }
 
 async fn promises(store: &dyn StateStore) {
     let (target, other): (Target, Target) = ("shop/a".parse().unwrap(), "shop/b".parse().unwrap());
     assert_eq!(store.load(&target).await.unwrap(), None);
-    assert!(
-        store
-            .confirm(&target, canary_core::value::Revision::new(1))
-            .await
-            .is_err()
-    );
+    assert!(store.confirm(&target, canary_core::value::Revision::new(1)).await.is_err());
 
     let first = store.claim(&target, &claim("a"), None).await.unwrap();
     let second_claim = store.claim(&target, &claim("a"), None).await;
@@ -76,23 +57,13 @@ async fn promises(store: &dyn StateStore) {
     assert_eq!(stored.claim.policy, *policy("a").spec());
 
     // A new holder takes over: the old one is out.
-    let third = store
-        .claim(&target, &claim("b"), Some(second))
-        .await
-        .unwrap();
+    let third = store.claim(&target, &claim("b"), Some(second)).await.unwrap();
     assert!(third > second);
     assert_eq!(
-        store
-            .save(&target, &later("a"), second)
-            .await
-            .unwrap_err()
-            .kind(),
+        store.save(&target, &later("a"), second).await.unwrap_err().kind(),
         FailureKind::Conflict
     );
-    assert_eq!(
-        store.load(&target).await.unwrap().unwrap().claim,
-        claim("b")
-    );
+    assert_eq!(store.load(&target).await.unwrap().unwrap().claim, claim("b"));
 }
 
 #[tokio::test]
@@ -110,21 +81,10 @@ async fn the_file_store_keeps_its_promises() {
 async fn files_outlive_the_store_that_wrote_them_and_old_policies_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     let target: Target = "shop/a".parse().unwrap();
-    let first = FileStore::new(folder.path())
-        .claim(&target, &claim("a"), None)
-        .await
-        .unwrap();
-    FileStore::new(folder.path())
-        .claim(&target, &claim("b"), Some(first))
-        .await
-        .unwrap();
+    let first = FileStore::new(folder.path()).claim(&target, &claim("a"), None).await.unwrap();
+    FileStore::new(folder.path()).claim(&target, &claim("b"), Some(first)).await.unwrap();
     assert_eq!(
-        FileStore::new(folder.path())
-            .load(&target)
-            .await
-            .unwrap()
-            .unwrap()
-            .claim,
+        FileStore::new(folder.path()).load(&target).await.unwrap().unwrap().claim,
         claim("b")
     );
     let mut names: Vec<String> = std::fs::read_dir(folder.path().join("shop~a"))
@@ -145,10 +105,7 @@ async fn a_broken_file_is_an_error_that_names_it_and_stays_as_it_is() {
     std::fs::write(&file, "{\"revision\": 1,").unwrap();
     for error in [
         store.load(&target).await.unwrap_err(),
-        store
-            .save(&target, &later("a"), revision)
-            .await
-            .unwrap_err(),
+        store.save(&target, &later("a"), revision).await.unwrap_err(),
         store.claim(&target, &claim("a"), None).await.unwrap_err(),
     ] {
         assert_eq!(error.kind(), FailureKind::Invalid);
@@ -161,22 +118,15 @@ async fn a_broken_file_is_an_error_that_names_it_and_stays_as_it_is() {
 async fn of_many_writers_at_once_one_wins_each_time() {
     let folder = tempfile::tempdir().unwrap();
     let target: Target = "shop/a".parse().unwrap();
-    let mut revision = FileStore::new(folder.path())
-        .claim(&target, &claim("a"), None)
-        .await
-        .unwrap();
+    let mut revision =
+        FileStore::new(folder.path()).claim(&target, &claim("a"), None).await.unwrap();
     for _ in 0..5 {
         let mut writers = tokio::task::JoinSet::new();
         for _ in 0..8 {
             let (store, target) = (FileStore::new(folder.path()), target.clone());
             writers.spawn(async move { store.save(&target, &later("a"), revision).await });
         }
-        let won: Vec<_> = writers
-            .join_all()
-            .await
-            .into_iter()
-            .filter_map(Result::ok)
-            .collect();
+        let won: Vec<_> = writers.join_all().await.into_iter().filter_map(Result::ok).collect();
         assert_eq!(won.len(), 1);
         revision = won[0];
     }

@@ -31,12 +31,7 @@ impl fmt::Debug for VirtualServiceRouterBuilder {
 
 impl VirtualServiceRouterBuilder {
     pub(crate) const fn new(client: Client, namespace: String, name: String) -> Self {
-        Self {
-            client,
-            namespace,
-            name,
-            route: Rule::Only,
-        }
+        Self { client, namespace, name, route: Rule::Only }
     }
 
     /// Takes the HTTP route with this name; without it, the only one that has both destinations is meant.

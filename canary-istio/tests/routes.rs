@@ -41,14 +41,7 @@ fn route(name: &str, weights: [Option<u32>; 2]) -> Value {
 fn call(effect: u64) -> Call {
     let (made, rollout) = (Timestamp::EPOCH, "a".parse().unwrap());
     let deadline = made + Duration::from_secs(30);
-    Call::new(
-        rollout,
-        Epoch::new(1),
-        EffectId::new(effect),
-        1,
-        made,
-        deadline,
-    )
+    Call::new(rollout, Epoch::new(1), EffectId::new(effect), 1, made, deadline)
 }
 
 async fn apply(
@@ -68,14 +61,9 @@ async fn a_weight_that_is_not_written_is_none() {
     let router = router.subsets("stable", "canary");
     let observed = router.observe(&call(1)).await.unwrap();
     assert_eq!(observed.traffic, Traffic::all_stable());
-    apply(&router, 2, 25, Some(&observed.version))
-        .await
-        .unwrap();
+    apply(&router, 2, 25, Some(&observed.version)).await.unwrap();
     let now = api.get(&VIRTUAL_SERVICE, "shop", "checkout").unwrap();
-    assert_eq!(
-        now["spec"]["http"][0],
-        route("primary", [Some(75), Some(25)])
-    );
+    assert_eq!(now["spec"]["http"][0], route("primary", [Some(75), Some(25)]));
 }
 
 #[tokio::test]
@@ -85,9 +73,7 @@ async fn a_weight_that_was_not_written_is_not_raised_from_once_it_is() {
     let router = router.subsets("stable", "canary");
     let claimed = apply(&router, 1, 0, None).await.unwrap();
     put(&api, &json!([route("primary", [Some(100), Some(50)])]));
-    let refused = apply(&router, 2, 10, Some(&claimed.version))
-        .await
-        .unwrap_err();
+    let refused = apply(&router, 2, 10, Some(&claimed.version)).await.unwrap_err();
     assert_eq!(refused.kind(), FailureKind::Conflict);
 }
 
@@ -101,20 +87,13 @@ async fn a_route_that_took_the_place_of_the_named_one_is_not_written() {
     let claimed = apply(&router, 1, 0, None).await.unwrap();
 
     put(&api, &json!([beta, primary]));
-    let refused = apply(&router, 2, 10, Some(&claimed.version))
-        .await
-        .unwrap_err();
+    let refused = apply(&router, 2, 10, Some(&claimed.version)).await.unwrap_err();
     assert_eq!(refused.kind(), FailureKind::Conflict);
     let observed = router.observe(&call(3)).await.unwrap();
-    apply(&router, 4, 10, Some(&observed.version))
-        .await
-        .unwrap();
+    apply(&router, 4, 10, Some(&observed.version)).await.unwrap();
     let now = api.get(&VIRTUAL_SERVICE, "shop", "checkout").unwrap();
     assert_eq!(now["spec"]["http"][0], beta);
-    assert_eq!(
-        now["spec"]["http"][1],
-        route("primary", [Some(90), Some(10)])
-    );
+    assert_eq!(now["spec"]["http"][1], route("primary", [Some(90), Some(10)]));
 }
 
 #[tokio::test]
@@ -137,10 +116,7 @@ async fn a_choice_that_is_not_there_says_what_is() {
     ] {
         let error = router.observe(&call(1)).await.unwrap_err();
         assert_eq!(error.kind(), FailureKind::NotFound);
-        assert_eq!(
-            error.to_string(),
-            format!("VirtualService shop/checkout: {says}")
-        );
+        assert_eq!(error.to_string(), format!("VirtualService shop/checkout: {says}"));
     }
 }
 
@@ -153,10 +129,9 @@ fn what_a_real_server_does_not_have_is_not_found() {
         let fields = json!({ "spec": { "hosts": ["checkout"], "http": routes } });
         let object = cluster.create(&VIRTUAL_SERVICE, &fields).await;
         let new = |name| VirtualServiceRouter::new(cluster.client(), object.namespace(), name);
-        for router in [
-            new("gone").subsets("stable", "canary"),
-            new(object.name()).subsets("stable", "next"),
-        ] {
+        for router in
+            [new("gone").subsets("stable", "canary"), new(object.name()).subsets("stable", "next")]
+        {
             for refused in [
                 router.observe(&call(1)).await.map(|_| ()),
                 apply(&router, 2, 0, None).await.map(|_| ()),

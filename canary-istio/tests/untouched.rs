@@ -67,28 +67,14 @@ impl Service {
         &self,
         router: canary_istio::VirtualServiceRouterBuilder,
     ) -> VirtualServiceRouter {
-        let router = if self.named {
-            router.route("primary")
-        } else {
-            router
-        };
-        if self.by_host {
-            router.hosts("v1", "v2")
-        } else {
-            router.subsets("stable", "canary")
-        }
+        let router = if self.named { router.route("primary") } else { router };
+        if self.by_host { router.hosts("v1", "v2") } else { router.subsets("stable", "canary") }
     }
 }
 
 fn steps() -> impl Strategy<Value = Vec<Weight>> {
-    let points = prop_oneof![
-        (0_u16..=100).prop_map(|percent| percent * 100),
-        0_u16..=10_000
-    ];
-    vec(
-        points.prop_map(|points| Weight::from_basis_points(points).unwrap()),
-        0..5,
-    )
+    let points = prop_oneof![(0_u16..=100).prop_map(|percent| percent * 100), 0_u16..=10_000];
+    vec(points.prop_map(|points| Weight::from_basis_points(points).unwrap()), 0..5)
 }
 
 prop_compose! {
@@ -172,9 +158,7 @@ fn other_route(fields: Fields, both: bool) -> impl Strategy<Value = Value> {
     let entries = subsequence(names.to_vec(), 1..=names.len());
     (extras(ROUTE_FIELDS, fields), entries, any::<bool>()).prop_map(
         |(mut route, names, by_host)| {
-            let entries = names
-                .iter()
-                .map(|name| destination(json!({}), name, by_host, Some(10)));
+            let entries = names.iter().map(|name| destination(json!({}), name, by_host, Some(10)));
             route["route"] = entries.collect();
             route["name"] = json!("another");
             route
@@ -243,9 +227,5 @@ const ENTRY_FIELDS: &str = r#"{
 }"#;
 
 fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }

@@ -29,10 +29,7 @@ impl Seen {
         let metadata = &object["metadata"];
         Self {
             fence: fence_of(object).map(str::to_owned),
-            resource_version: metadata["resourceVersion"]
-                .as_str()
-                .unwrap_or("")
-                .to_owned(),
+            resource_version: metadata["resourceVersion"].as_str().unwrap_or("").to_owned(),
             annotated: metadata["annotations"].is_object(),
             place,
         }
@@ -101,10 +98,8 @@ impl Change<'_> {
         let absent = |(_, slot): &(Side, &Slot)| slot.weight.is_none();
         let unwritten = self.same_weights && self.seen.slots().iter().any(absent);
         let fence = self.seen.fence.as_ref();
-        let mut guards: Vec<_> = fence
-            .map(|fence| test(fence_path(), json!(fence)))
-            .into_iter()
-            .collect();
+        let mut guards: Vec<_> =
+            fence.map(|fence| test(fence_path(), json!(fence))).into_iter().collect();
         if fence.is_none() || unwritten {
             let path = PointerBuf::from_tokens(["metadata", "resourceVersion"]);
             guards.push(test(path, json!(self.seen.resource_version)));
@@ -121,10 +116,7 @@ impl Change<'_> {
         });
         let sides = Side::BOTH.map(|side| {
             let mut path = selector.entry_path(&seen.place, side);
-            selector
-                .named_at
-                .iter()
-                .for_each(|key| path.push_back(*key));
+            selector.named_at.iter().for_each(|key| path.push_back(*key));
             test(path, json!(selector.names.get(side)))
         });
         rule.into_iter().chain(sides).collect()
@@ -143,9 +135,7 @@ impl Change<'_> {
         let Some(to) = self.to else {
             return Vec::new();
         };
-        Side::BOTH
-            .map(|side| add(self.weight_path(side), json!(to.get(side))))
-            .into()
+        Side::BOTH.map(|side| add(self.weight_path(side), json!(to.get(side)))).into()
     }
 
     fn new_fence(&self) -> PatchOperation {
@@ -167,10 +157,7 @@ impl Change<'_> {
 /// Writes the patch that takes this fence away.
 pub(crate) fn removal(fence: &str) -> Patch {
     let remove = RemoveOperation { path: fence_path() };
-    Patch(vec![
-        test(fence_path(), json!(fence)),
-        PatchOperation::Remove(remove),
-    ])
+    Patch(vec![test(fence_path(), json!(fence)), PatchOperation::Remove(remove)])
 }
 
 /// Writes the merge patch that leaves a fence whatever is there.

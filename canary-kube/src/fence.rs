@@ -23,10 +23,7 @@ pub(crate) struct Fence {
 impl Fence {
     /// Returns the fence that this call leaves.
     pub(crate) fn of(call: &Call) -> Self {
-        Self {
-            rollout: call.rollout.clone(),
-            order: call.order(),
-        }
+        Self { rollout: call.rollout.clone(), order: call.order() }
     }
 
     /// Reads an annotation's value; `None` if nobody here wrote it.
@@ -140,15 +137,7 @@ mod tests {
 
     #[test]
     fn what_nobody_here_wrote_is_foreign() {
-        for text in [
-            "",
-            "a",
-            "a/1.2",
-            "a/1.2.3.4",
-            "a/1.2.x",
-            "a b/1.2.3",
-            "/1.2.3",
-        ] {
+        for text in ["", "a", "a/1.2", "a/1.2.3.4", "a/1.2.x", "a b/1.2.3", "/1.2.3"] {
             assert_eq!(Fence::parse(text), None, "{text}");
             assert_eq!(Standing::of(&call("a", 1, 2, 3), text), Standing::Foreign);
         }

@@ -51,18 +51,12 @@ impl Object {
         namespace: String,
         name: String,
     ) -> Self {
-        Self {
-            client,
-            kind,
-            namespace,
-            name,
-        }
+        Self { client, kind, namespace, name }
     }
 
     /// Reads it.
     pub(crate) async fn get(&self) -> Result<Value, PortError> {
-        self.send(self.request().get(&self.name, &GetParams::default()))
-            .await
+        self.send(self.request().get(&self.name, &GetParams::default())).await
     }
 
     /// Applies a JSON patch: all of it or, if a test fails, nothing (`Conflict`). Returns what came out.
@@ -76,25 +70,15 @@ impl Object {
     }
 
     async fn write<P: serde::Serialize>(&self, patch: &Patch<P>) -> Result<Value, PortError> {
-        let manager = PatchParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
-        self.send(self.request().patch(&self.name, &manager, patch))
-            .await
+        let manager =
+            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        self.send(self.request().patch(&self.name, &manager, patch)).await
     }
 
     fn request(&self) -> Request {
-        let RouteKind {
-            group,
-            version,
-            plural,
-            ..
-        } = self.kind;
+        let RouteKind { group, version, plural, .. } = self.kind;
         let namespace = &self.namespace;
-        Request::new(format!(
-            "/apis/{group}/{version}/namespaces/{namespace}/{plural}"
-        ))
+        Request::new(format!("/apis/{group}/{version}/namespaces/{namespace}/{plural}"))
     }
 
     async fn send(
@@ -111,11 +95,7 @@ impl Object {
 async fn read(answer: Response<Body>) -> Result<Value, PortError> {
     let code = answer.status();
     let retry_after = answer.headers().get(RETRY_AFTER).and_then(seconds);
-    let body = answer
-        .into_body()
-        .collect_bytes()
-        .await
-        .map_err(port_error)?;
+    let body = answer.into_body().collect_bytes().await.map_err(port_error)?;
     if code.is_success() {
         return serde_json::from_slice(&body)
             .map_err(|error| port_error(kube::Error::SerdeError(error)));
@@ -139,12 +119,10 @@ pub(crate) async fn until_deadline<T>(
     work: impl Future<Output = Result<T, PortError>>,
 ) -> Result<T, PortError> {
     let patience = call.deadline.since(call.made);
-    tokio::time::timeout(patience, work)
-        .await
-        .unwrap_or_else(|_| {
-            Err(PortError::new(
-                FailureKind::Timeout,
-                format!("the API server did not answer within {patience:?}"),
-            ))
-        })
+    tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
+        Err(PortError::new(
+            FailureKind::Timeout,
+            format!("the API server did not answer within {patience:?}"),
+        ))
+    })
 }

@@ -50,10 +50,7 @@ impl TrafficRouter for RouteWeights {
             let object = self.object.get().await?;
             let split = self.selector.find(&object)?;
             let traffic = split.traffic()?;
-            Ok(Observed::new(
-                traffic,
-                Seen::of(&object, split.place).version()?,
-            ))
+            Ok(Observed::new(traffic, Seen::of(&object, split.place).version()?))
         })
         .await
     }
@@ -198,10 +195,7 @@ impl RouteWeights {
         if accepted.canary != asked {
             return Err(PortError::new(
                 FailureKind::Conflict,
-                format!(
-                    "the canary was to have {asked}, and has {}",
-                    accepted.canary
-                ),
+                format!("the canary was to have {asked}, and has {}", accepted.canary),
             ));
         }
         let version = Seen::of(object, split.place).version()?;

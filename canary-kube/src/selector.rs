@@ -9,10 +9,7 @@ use crate::split::{Place, Slot, Split, invalid};
 
 /// Describes a kind of route object, laid out as `spec.{rules}[i].{entries}[j].weight`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "adapters write it down as a constant"
-)]
+#[expect(clippy::exhaustive_structs, reason = "adapters write it down as a constant")]
 pub struct RouteKind {
     /// The API group: `networking.istio.io`.
     pub group: &'static str,
@@ -62,12 +59,7 @@ impl Selector {
         named_at: &'static [&'static str],
         names: BySide<String>,
     ) -> Self {
-        Self {
-            kind,
-            rule,
-            named_at,
-            names,
-        }
+        Self { kind, rule, named_at, names }
     }
 
     /// Returns the name by which the rule is known, if it is by name.
@@ -109,11 +101,7 @@ impl Selector {
         let rule = self.choose(rules)?;
         let entries = self.entries(&rules[rule]);
         let slot = |side| self.slot(&label(rule, &rules[rule]), entries, side);
-        let place = Place {
-            rule,
-            stable: slot(Side::Stable)?,
-            canary: slot(Side::Canary)?,
-        };
+        let place = Place { rule, stable: slot(Side::Stable)?, canary: slot(Side::Canary)? };
         Ok(Split {
             others: self.others(entries, &place),
             default_weight: self.kind.default_weight,
@@ -130,10 +118,7 @@ impl Selector {
         let wanted = || match &self.rule {
             Rule::At(index) => format!("at place {index}"),
             Rule::Named(name) => format!("named `{name}`"),
-            Rule::Only => format!(
-                "with both `{}` and `{}`",
-                self.names.stable, self.names.canary
-            ),
+            Rule::Only => format!("with both `{}` and `{}`", self.names.stable, self.names.canary),
         };
         match matching[..] {
             [index] => Ok(index),
@@ -155,10 +140,7 @@ impl Selector {
     fn slot(&self, rule: &str, entries: &[Value], side: Side) -> Result<Slot, PortError> {
         let name = self.names.get(side).as_str();
         match indices(entries, |entry| self.name_of(entry) == Some(name))[..] {
-            [entry] => Ok(Slot {
-                entry,
-                weight: entries[entry].get("weight").cloned(),
-            }),
+            [entry] => Ok(Slot { entry, weight: entries[entry].get("weight").cloned() }),
             [] => Err(PortError::new(
                 FailureKind::NotFound,
                 format!(
@@ -166,9 +148,7 @@ impl Selector {
                     self.names_in(entries)
                 ),
             )),
-            _ => Err(invalid(format!(
-                "{rule} has the destination `{name}` more than once"
-            ))),
+            _ => Err(invalid(format!("{rule} has the destination `{name}` more than once"))),
         }
     }
 
@@ -233,9 +213,5 @@ fn label(index: usize, rule: &Value) -> String {
 }
 
 fn list_or(items: Vec<String>, none: &str) -> String {
-    if items.is_empty() {
-        none.to_owned()
-    } else {
-        items.join(", ")
-    }
+    if items.is_empty() { none.to_owned() } else { items.join(", ") }
 }

@@ -95,10 +95,7 @@ impl Split {
         if self.others.is_empty() {
             return weights(Weight::ZERO);
         }
-        BySide {
-            stable: pair.iter().sum::<u64>().min(GREATEST),
-            canary: 0,
-        }
+        BySide { stable: pair.iter().sum::<u64>().min(GREATEST), canary: 0 }
     }
 
     /// Reads one side's weight.
@@ -108,9 +105,7 @@ impl Split {
         };
         let in_range = weight.as_u64().filter(|&weight| weight <= GREATEST);
         in_range.ok_or_else(|| {
-            invalid(format!(
-                "{side} has the weight {weight}, not one of 0 to {GREATEST}"
-            ))
+            invalid(format!("{side} has the weight {weight}, not one of 0 to {GREATEST}"))
         })
     }
 }
@@ -119,10 +114,7 @@ impl Split {
 pub(crate) fn weights(asked: Weight) -> BySide<u64> {
     let canary = asked.basis_points();
     let unit = if canary.is_multiple_of(100) { 100 } else { 1 };
-    BySide {
-        stable: u64::from(asked.rest() / unit),
-        canary: u64::from(canary / unit),
-    }
+    BySide { stable: u64::from(asked.rest() / unit), canary: u64::from(canary / unit) }
 }
 
 pub(crate) fn invalid(message: String) -> PortError {

@@ -35,30 +35,14 @@ async fn an_answer_is_sorted_by_what_can_be_done_about_it() {
         (401, status(401, "Unauthorized", &none), FailureKind::Denied),
         (403, status(403, "Forbidden", &none), FailureKind::Denied),
         (404, status(404, "NotFound", &none), FailureKind::NotFound),
-        (
-            404,
-            "404 page not found\n".to_owned(),
-            FailureKind::NotFound,
-        ),
+        (404, "404 page not found\n".to_owned(), FailureKind::NotFound),
         (409, status(409, "Conflict", &none), FailureKind::Conflict),
         (422, status(422, "Invalid", &none), FailureKind::Conflict),
         (422, status(422, "Invalid", &causes), FailureKind::Invalid),
         (400, status(400, "BadRequest", &none), FailureKind::Invalid),
-        (
-            429,
-            "Too many requests".to_owned(),
-            FailureKind::RateLimited,
-        ),
-        (
-            500,
-            status(500, "InternalError", &none),
-            FailureKind::Unavailable,
-        ),
-        (
-            503,
-            "<html>no upstream</html>".to_owned(),
-            FailureKind::Unavailable,
-        ),
+        (429, "Too many requests".to_owned(), FailureKind::RateLimited),
+        (500, status(500, "InternalError", &none), FailureKind::Unavailable),
+        (503, "<html>no upstream</html>".to_owned(), FailureKind::Unavailable),
         (504, status(504, "Timeout", &none), FailureKind::Timeout),
         (200, "<html>welcome</html>".to_owned(), FailureKind::Invalid),
     ] {
@@ -66,14 +50,9 @@ async fn an_answer_is_sorted_by_what_can_be_done_about_it() {
         let router = router(api.client(), "shop", "web");
         let (_, version) = observe(&router).await;
         api.answer_next(code, None, body);
-        let error = apply(&router, &call("a"), 10, Some(&version))
-            .await
-            .unwrap_err();
+        let error = apply(&router, &call("a"), 10, Some(&version)).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{code}: {error}");
-        assert!(
-            error.to_string().starts_with("HTTPRoute shop/web: "),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("HTTPRoute shop/web: "), "{error}");
         assert_eq!(api.take_requests().len(), 2, "{code} was tried again");
     }
 }
@@ -100,10 +79,7 @@ async fn a_server_that_is_not_there_is_unavailable() {
         Err::<http::Response<kube::client::Body>, _>(std::io::Error::other("connection refused"))
     };
     let client = Client::new(tower::service_fn(refuse), "default");
-    let error = router(client, "shop", "web")
-        .observe(&call("a"))
-        .await
-        .unwrap_err();
+    let error = router(client, "shop", "web").observe(&call("a")).await.unwrap_err();
     assert_eq!(error.kind(), FailureKind::Unavailable);
     assert!(error.into_failure().message.contains("connection refused"));
 }
@@ -127,13 +103,9 @@ async fn a_raise_is_one_request_and_all_writes_are_json_patches() {
 
     let (_, version) = observe(&router).await;
     assert_eq!(api.take_requests(), [get]);
-    let raised = apply(&router, &call("a"), 10, Some(&version))
-        .await
-        .unwrap();
+    let raised = apply(&router, &call("a"), 10, Some(&version)).await.unwrap();
     assert_eq!(api.take_requests(), [patch]);
-    apply(&router, &call("a"), 20, Some(&raised.version))
-        .await
-        .unwrap();
+    apply(&router, &call("a"), 20, Some(&raised.version)).await.unwrap();
     assert_eq!(api.take_requests(), [patch]);
     apply(&router, &call("a"), 0, None).await.unwrap();
     assert_eq!(api.take_requests(), [get, patch]);
@@ -150,14 +122,9 @@ async fn an_answer_with_other_weights_is_not_taken_for_success() {
     let (_, version) = observe(&router).await;
     let unchanged = api.get(&HTTP_ROUTE, "shop", "web").unwrap().to_string();
     api.answer_next(200, None, unchanged);
-    let error = apply(&router, &call("a"), 10, Some(&version))
-        .await
-        .unwrap_err();
+    let error = apply(&router, &call("a"), 10, Some(&version)).await.unwrap_err();
     assert_eq!(error.kind(), FailureKind::Conflict);
-    assert!(
-        error.to_string().contains("was to have 10%, and has 0%"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("was to have 10%, and has 0%"), "{error}");
 }
 
 /// Each time the abort has read the object, somebody changes it before the abort writes.
@@ -166,9 +133,7 @@ async fn an_abort_wins_against_a_writer_who_is_always_faster() {
     let api = api();
     let router = router(api.client(), "shop", "web");
     let (_, version) = observe(&router).await;
-    apply(&router, &call("a"), 10, Some(&version))
-        .await
-        .unwrap();
+    apply(&router, &call("a"), 10, Some(&version)).await.unwrap();
     router.release(&call("a")).await.unwrap();
     let _ = api.take_requests();
 
@@ -180,13 +145,7 @@ async fn an_abort_wins_against_a_writer_who_is_always_faster() {
     let abort = call("a");
     apply(&router, &abort, 0, None).await.unwrap();
     let requests = api.take_requests();
-    let last: Vec<_> = requests
-        .iter()
-        .rev()
-        .take(3)
-        .rev()
-        .map(String::as_str)
-        .collect();
+    let last: Vec<_> = requests.iter().rev().take(3).rev().map(String::as_str).collect();
     let [merge, patch] = ["merge", "json"].map(|how| format!("PATCH application/{how}-patch+json"));
     assert_eq!(last, ["GET", &merge, &patch]);
     let fence =
@@ -200,9 +159,7 @@ async fn a_version_of_another_router_is_refused() {
     let api = api();
     let router = router(api.client(), "shop", "web");
     let version = Version::new("17");
-    let error = apply(&router, &call("a"), 10, Some(&version))
-        .await
-        .unwrap_err();
+    let error = apply(&router, &call("a"), 10, Some(&version)).await.unwrap_err();
     assert_eq!(error.kind(), FailureKind::Invalid);
     assert!(api.take_requests().is_empty());
 }

@@ -40,10 +40,7 @@ async fn it_logs_in_and_tries_each_request_once() {
         .mount(&server)
         .await;
     let client = client_from(kubeconfig(&server.uri()).path()).await.unwrap();
-    let error = router(client, "shop", "web")
-        .observe(&call("a"))
-        .await
-        .unwrap_err();
+    let error = router(client, "shop", "web").observe(&call("a")).await.unwrap_err();
     assert_eq!(error.kind(), FailureKind::Unavailable);
 }
 

@@ -94,12 +94,7 @@ fn in_memory<F: Future<Output = ()>>(scenario: impl FnOnce(Route) -> F) {
         let api = MemoryApi::new();
         api.put(&HTTP_ROUTE, "shop", "web", &fields());
         let (namespace, name) = ("shop".to_owned(), "web".to_owned());
-        scenario(Route {
-            client: api.client(),
-            namespace,
-            name,
-        })
-        .await;
+        scenario(Route { client: api.client(), namespace, name }).await;
     });
 }
 
@@ -108,12 +103,7 @@ fn on_a_real_server<F: Future<Output = ()>>(scenario: impl FnOnce(Route) -> F) {
         let cluster = Cluster::connect().await;
         let object = cluster.create(&HTTP_ROUTE, &fields()).await;
         let (namespace, name) = (object.namespace().to_owned(), object.name().to_owned());
-        scenario(Route {
-            client: cluster.client(),
-            namespace,
-            name,
-        })
-        .await;
+        scenario(Route { client: cluster.client(), namespace, name }).await;
         object.delete().await;
     });
 }
@@ -158,9 +148,7 @@ async fn a_raise_that_lands_within_an_abort_is_taken_back(route: Route) {
     let aborting = apply(&slow, &abort, 0, None);
     let raising = async {
         let _patch_of_the_abort = held.on_its_way().await;
-        apply(&router, &raise, 10, Some(&claimed.version))
-            .await
-            .unwrap();
+        apply(&router, &raise, 10, Some(&claimed.version)).await.unwrap();
         assert_eq!(observe(&router).await.0, Weight::percent(10));
         held.let_through(2);
     };
@@ -177,9 +165,7 @@ async fn another_writer_is_never_in_the_way_and_never_overwritten(route: Route) 
         while !done.load(Ordering::Relaxed) {
             written += 1;
             let labels = json!({ "count": written.to_string(), format!("n{}", written % 50): "x" });
-            route
-                .merge(json!({ "metadata": { "labels": labels } }))
-                .await;
+            route.merge(json!({ "metadata": { "labels": labels } })).await;
         }
         written
     };
@@ -206,20 +192,14 @@ async fn a_lowering_needs_no_quiet_object(route: Route) {
     let writing = async {
         while !done.load(Ordering::Relaxed) {
             let count = call("writer").id.to_string();
-            route
-                .merge(json!({ "metadata": { "labels": { "count": count } } }))
-                .await;
+            route.merge(json!({ "metadata": { "labels": { "count": count } } })).await;
         }
     };
     let lowering = async {
         for _ in 0..20 {
             // Another writer of the fence: the hardest case, as each lowering finds none.
-            route
-                .merge(json!({ "metadata": { "annotations": { FENCE: null } } }))
-                .await;
-            apply(&router, &call("a"), 0, None)
-                .await
-                .expect("one call is enough");
+            route.merge(json!({ "metadata": { "annotations": { FENCE: null } } })).await;
+            apply(&router, &call("a"), 0, None).await.expect("one call is enough");
         }
         done.store(true, Ordering::Relaxed);
     };
@@ -229,24 +209,16 @@ async fn a_lowering_needs_no_quiet_object(route: Route) {
 async fn lowering_takes_over_and_raising_does_not(route: Route) {
     let router = route.router();
     let (_, version) = observe(&router).await;
-    let raised = apply(&router, &call("old"), 10, Some(&version))
-        .await
-        .unwrap();
+    let raised = apply(&router, &call("old"), 10, Some(&version)).await.unwrap();
     let (_, version) = observe(&router).await;
-    let refused = apply(&router, &call("new"), 20, Some(&version))
-        .await
-        .unwrap_err();
+    let refused = apply(&router, &call("new"), 20, Some(&version)).await.unwrap_err();
     assert_eq!(refused.kind(), FailureKind::Conflict);
     assert!(refused.to_string().contains("held by `old/"), "{refused}");
 
     let taken = apply(&router, &call("new"), 10, None).await.unwrap();
-    let refused = apply(&router, &call("old"), 20, Some(&raised.version))
-        .await
-        .unwrap_err();
+    let refused = apply(&router, &call("old"), 20, Some(&raised.version)).await.unwrap_err();
     assert_eq!(refused.kind(), FailureKind::Conflict);
-    apply(&router, &call("new"), 20, Some(&taken.version))
-        .await
-        .unwrap();
+    apply(&router, &call("new"), 20, Some(&taken.version)).await.unwrap();
     assert_eq!(observe(&router).await.0, Weight::percent(20));
 }
 
@@ -267,9 +239,7 @@ async fn destinations_that_changed_places_are_not_raised(route: Route) {
     let router = route.router();
     let claimed = apply(&router, &call("a"), 0, None).await.unwrap();
     swap_backends(&route).await;
-    let refused = apply(&router, &call("a"), 10, Some(&claimed.version))
-        .await
-        .unwrap_err();
+    let refused = apply(&router, &call("a"), 10, Some(&claimed.version)).await.unwrap_err();
     assert_eq!(refused.kind(), FailureKind::Conflict);
     assert_eq!(weights_of(&route).await, [100, 0]);
     assert_eq!(observe(&router).await.0, Weight::FULL);
@@ -281,9 +251,7 @@ async fn destinations_that_changed_places_are_not_raised(route: Route) {
 async fn destinations_that_change_places_within_an_abort_are_found_again(route: Route) {
     let (router, (held, slow)) = (route.router(), route.held());
     let (_, version) = observe(&router).await;
-    apply(&router, &call("a"), 10, Some(&version))
-        .await
-        .unwrap();
+    apply(&router, &call("a"), 10, Some(&version)).await.unwrap();
     let abort = call("a");
     let aborting = apply(&slow, &abort, 0, None);
     let moving = async {
@@ -303,9 +271,7 @@ async fn weights_that_somebody_moved_are_not_raised_from(route: Route) {
     rules[0]["backendRefs"][0]["weight"] = json!(70);
     rules[0]["backendRefs"][1]["weight"] = json!(30);
     route.merge(json!({ "spec": { "rules": rules } })).await;
-    let refused = apply(&router, &call("a"), 50, Some(&claimed.version))
-        .await
-        .unwrap_err();
+    let refused = apply(&router, &call("a"), 50, Some(&claimed.version)).await.unwrap_err();
     assert_eq!(refused.kind(), FailureKind::Conflict);
     assert_eq!(observe(&router).await.0, Weight::percent(30));
     apply(&router, &call("a"), 0, None).await.unwrap();
@@ -315,15 +281,9 @@ async fn weights_that_somebody_moved_are_not_raised_from(route: Route) {
 async fn a_fence_that_was_taken_away_refuses_raises_only(route: Route) {
     let router = route.router();
     let claimed = apply(&router, &call("a"), 0, None).await.unwrap();
-    let raised = apply(&router, &call("a"), 10, Some(&claimed.version))
-        .await
-        .unwrap();
-    route
-        .merge(json!({ "metadata": { "annotations": { FENCE: null } } }))
-        .await;
-    let refused = apply(&router, &call("a"), 20, Some(&raised.version))
-        .await
-        .unwrap_err();
+    let raised = apply(&router, &call("a"), 10, Some(&claimed.version)).await.unwrap();
+    route.merge(json!({ "metadata": { "annotations": { FENCE: null } } })).await;
+    let refused = apply(&router, &call("a"), 20, Some(&raised.version)).await.unwrap_err();
     assert_eq!(refused.kind(), FailureKind::Conflict);
     apply(&router, &call("a"), 5, None).await.unwrap();
     assert_eq!(observe(&router).await.0, Weight::percent(5));
@@ -332,18 +292,14 @@ async fn a_fence_that_was_taken_away_refuses_raises_only(route: Route) {
 async fn the_release_is_complete_and_leaves_a_successor_alone(route: Route) {
     let (router, before, earlier) = (route.router(), route.read().await, call("a"));
     let claimed = apply(&router, &call("a"), 0, None).await.unwrap();
-    apply(&router, &call("a"), 10, Some(&claimed.version))
-        .await
-        .unwrap();
+    apply(&router, &call("a"), 10, Some(&claimed.version)).await.unwrap();
     let last = apply(&router, &call("a"), 0, None).await.unwrap();
     let refused = router.release(&earlier).await.unwrap_err();
     assert_eq!(refused.kind(), FailureKind::Conflict);
     assert_ne!(route.fence().await, json!(null));
     router.release(&call("a")).await.unwrap();
     assert_eq!(differences(&before, &route.read().await), [""; 0]);
-    let refused = apply(&router, &call("a"), 10, Some(&last.version))
-        .await
-        .unwrap_err();
+    let refused = apply(&router, &call("a"), 10, Some(&last.version)).await.unwrap_err();
     assert_eq!(refused.kind(), FailureKind::Conflict);
 
     apply(&router, &call("b"), 0, None).await.unwrap();

@@ -29,9 +29,7 @@ fn names(stable: &str, canary: &str) -> BySide<String> {
 }
 
 fn rule(weights: &[(&str, Value)]) -> Value {
-    let backends = weights
-        .iter()
-        .map(|(name, weight)| json!({ "name": name, "weight": weight }));
+    let backends = weights.iter().map(|(name, weight)| json!({ "name": name, "weight": weight }));
     json!({ "backendRefs": backends.collect::<Vec<_>>() })
 }
 
@@ -69,11 +67,7 @@ async fn what_is_missing_is_named_beside_what_is_there() {
             Rule::At(0),
             "rule 0 (`api`) has no destination `web-canary` for canary; there is `web-stable`, `old`",
         ),
-        (
-            json!([named]),
-            Rule::At(1),
-            "no rule at place 1; there is rule 0 (`api`)",
-        ),
+        (json!([named]), Rule::At(1), "no rule at place 1; there is rule 0 (`api`)"),
         (
             json!([named]),
             Rule::Named("web".to_owned()),
@@ -90,11 +84,8 @@ async fn what_is_missing_is_named_beside_what_is_there() {
 async fn what_could_be_meant_twice_is_not_guessed() {
     let both = pair(100, 0);
     let named = json!({ "name": "api", "backendRefs": both["backendRefs"] });
-    let twice = rule(&[
-        ("web-stable", json!(1)),
-        ("web-canary", json!(0)),
-        ("web-stable", json!(1)),
-    ]);
+    let twice =
+        rule(&[("web-stable", json!(1)), ("web-canary", json!(0)), ("web-stable", json!(1))]);
     for (rules, rule, says) in [
         (
             json!([both, {}, named]),
@@ -106,11 +97,7 @@ async fn what_could_be_meant_twice_is_not_guessed() {
             Rule::Named("api".to_owned()),
             "more than one rule named `api`: rule 0 (`api`), rule 1 (`api`)",
         ),
-        (
-            json!([twice]),
-            Rule::Only,
-            "rule 0 has the destination `web-stable` more than once",
-        ),
+        (json!([twice]), Rule::Only, "rule 0 has the destination `web-stable` more than once"),
     ] {
         let (kind, message) = error_of(&by(rules, rule)).await;
         assert_eq!(kind, FailureKind::Invalid);
@@ -132,9 +119,7 @@ async fn any_choice_of_the_right_rule_works() {
         let backends = names("web-stable", "web-canary");
         let router = http_route(api.client(), "shop", "web", choice, backends);
         let observed = router.observe(&call("a")).await.unwrap();
-        apply(&router, &call("a"), 10, Some(&observed.version))
-            .await
-            .unwrap();
+        apply(&router, &call("a"), 10, Some(&observed.version)).await.unwrap();
         let spec = api.get(&HTTP_ROUTE, "shop", "web").unwrap()["spec"].clone();
         assert_eq!(spec["rules"][0], both);
         assert_eq!(spec["rules"][1]["backendRefs"], pair(90, 10)["backendRefs"]);
@@ -144,16 +129,11 @@ async fn any_choice_of_the_right_rule_works() {
 #[tokio::test]
 async fn a_stranger_with_a_share_stops_raises_and_never_an_abort() {
     let strangers = [("web-stable", 60), ("web-canary", 20), ("old", 20)];
-    let api = api(json!([rule(
-        &strangers.map(|(name, weight)| (name, json!(weight)))
-    )]));
+    let api = api(json!([rule(&strangers.map(|(name, weight)| (name, json!(weight))))]));
     let router = router(api.client(), "shop", "web");
     let (kind, message) = error_of(&router).await;
     assert_eq!(kind, FailureKind::Invalid);
-    assert!(
-        message.ends_with("a share of the traffic: old"),
-        "{message}"
-    );
+    assert!(message.ends_with("a share of the traffic: old"), "{message}");
     let partly = apply(&router, &call("a"), 5, None).await.unwrap_err();
     assert_eq!(partly.kind(), FailureKind::Invalid);
 

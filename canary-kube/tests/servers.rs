@@ -50,20 +50,11 @@ fn what_only_a_real_server_checks() {
 
         let router = router(cluster.client(), namespace, name);
         let (_, version) = observe(&router).await;
-        apply(&router, &call("a"), 10, Some(&version))
-            .await
-            .unwrap();
+        apply(&router, &call("a"), 10, Some(&version)).await.unwrap();
         router.release(&call("a")).await.unwrap();
         let managed = object.read().await["metadata"]["managedFields"].clone();
-        let managers = managed
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|entry| &entry["manager"]);
-        assert!(
-            managers.into_iter().any(|manager| manager == "canary"),
-            "{managed}"
-        );
+        let managers = managed.as_array().unwrap().iter().map(|entry| &entry["manager"]);
+        assert!(managers.into_iter().any(|manager| manager == "canary"), "{managed}");
         object.delete().await;
     });
 }
@@ -72,23 +63,17 @@ async fn answers_as_expected(client: Client, namespace: &str, name: &str) {
     let routes = api(client, namespace);
     let annotation = "/metadata/annotations/a";
 
-    let same = patch(&routes, name, Patch::Merge(json!({ "metadata": {} })))
-        .await
-        .unwrap();
+    let same = patch(&routes, name, Patch::Merge(json!({ "metadata": {} }))).await.unwrap();
     let first = same["metadata"]["resourceVersion"].clone();
     let missing_map = json!([set(annotation, json!("b"))]);
     let untrue = json!([test("/metadata/name", json!("another"))]);
     let absent = json!([test(annotation, json!("b"))]);
     let stale = json!([test("/metadata/resourceVersion", json!("0"))]);
     for operations in [missing_map, untrue, absent, stale] {
-        let refused = patch(&routes, name, json_patch(operations))
-            .await
-            .unwrap_err();
+        let refused = patch(&routes, name, json_patch(operations)).await.unwrap_err();
         assert_eq!(refused.kind(), FailureKind::Conflict, "{refused}");
     }
-    let unchanged = patch(&routes, name, Patch::Merge(json!({ "spec": {} })))
-        .await
-        .unwrap();
+    let unchanged = patch(&routes, name, Patch::Merge(json!({ "spec": {} }))).await.unwrap();
     assert_eq!(unchanged["metadata"]["resourceVersion"], first);
 
     let map = json!([
@@ -104,9 +89,7 @@ async fn answers_as_expected(client: Client, namespace: &str, name: &str) {
     let stale = json!({ "metadata": { "resourceVersion": first } });
     let refused = patch(&routes, name, Patch::Merge(stale)).await.unwrap_err();
     assert_eq!(refused.kind(), FailureKind::Conflict, "{refused}");
-    let gone = patch(&routes, "gone", Patch::Merge(json!({})))
-        .await
-        .unwrap_err();
+    let gone = patch(&routes, "gone", Patch::Merge(json!({}))).await.unwrap_err();
     assert_eq!(gone.kind(), FailureKind::NotFound, "{gone}");
 }
 
@@ -122,10 +105,7 @@ async fn patch(
     patch: Patch<Value>,
 ) -> Result<Value, canary_core::ports::PortError> {
     let params = PatchParams::default();
-    let object = routes
-        .patch(name, &params, &patch)
-        .await
-        .map_err(port_error)?;
+    let object = routes.patch(name, &params, &patch).await.map_err(port_error)?;
     Ok(serde_json::to_value(object).unwrap())
 }
 

@@ -30,12 +30,7 @@ impl fmt::Debug for HttpRouteRouterBuilder {
 
 impl HttpRouteRouterBuilder {
     pub(crate) const fn new(client: Client, namespace: String, name: String) -> Self {
-        Self {
-            client,
-            namespace,
-            name,
-            rule: Rule::Only,
-        }
+        Self { client, namespace, name, rule: Rule::Only }
     }
 
     /// Takes the rule at this place, counted from 0; without it, the only one that has both backends is meant.
@@ -47,10 +42,7 @@ impl HttpRouteRouterBuilder {
     /// Knows the two backends by the names of their services.
     #[must_use]
     pub fn backends(self, stable: impl Into<String>, canary: impl Into<String>) -> HttpRouteRouter {
-        let backends = BySide {
-            stable: stable.into(),
-            canary: canary.into(),
-        };
+        let backends = BySide { stable: stable.into(), canary: canary.into() };
         let weights = http_route(self.client, self.namespace, self.name, self.rule, backends);
         HttpRouteRouter::by(weights)
     }

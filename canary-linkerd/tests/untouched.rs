@@ -44,11 +44,7 @@ proptest! {
 }
 
 fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 /// Says which fields an object may hold beside those that are routed by.
@@ -79,14 +75,8 @@ impl Route {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Weight>> {
-    let points = prop_oneof![
-        (0_u16..=100).prop_map(|percent| percent * 100),
-        0_u16..=10_000
-    ];
-    vec(
-        points.prop_map(|points| Weight::from_basis_points(points).unwrap()),
-        0..5,
-    )
+    let points = prop_oneof![(0_u16..=100).prop_map(|percent| percent * 100), 0_u16..=10_000];
+    vec(points.prop_map(|points| Weight::from_basis_points(points).unwrap()), 0..5)
 }
 
 prop_compose! {

@@ -89,10 +89,7 @@ impl PrometheusBuilder {
     /// samples and counts what they rose by. Every series of `bad` should be one of `total` too; a window
     /// with more bad requests than requests is refused. Where no `bad` series exists, none was bad.
     pub fn requests(self, total: impl Into<String>, bad: impl Into<String>) -> Self {
-        let ask = Ask::Requests {
-            total: Template::new(total),
-            bad: Template::new(bad),
-        };
+        let ask = Ask::Requests { total: Template::new(total), bad: Template::new(bad) };
         self.ask(Signal::Requests, ask)
     }
 
@@ -169,9 +166,7 @@ fn selector(template: &Template, variables: &Variables) -> Result<(), QueryProbl
 
 fn value(template: &Template, variables: &Variables) -> Result<(), QueryProblem> {
     let sides = template.try_out(variables)?;
-    Side::BOTH
-        .into_iter()
-        .try_for_each(|side| check_value(sides.get(side)))
+    Side::BOTH.into_iter().try_for_each(|side| check_value(sides.get(side)))
 }
 
 #[cfg(feature = "promql")]

@@ -7,13 +7,8 @@ use crate::error::QueryProblem;
 
 /// Checks that a text selects series and nothing else, so that a range may be put behind it.
 pub(crate) fn check_selector(text: &str) -> Result<(), QueryProblem> {
-    let refuse = |why: &str| {
-        refuse(
-            "a series selector such as `requests_total{app=\"x\"}`",
-            text,
-            why,
-        )
-    };
+    let refuse =
+        |why: &str| refuse("a series selector such as `requests_total{app=\"x\"}`", text, why);
     // The range is what will stand behind it; a comment at the end would swallow it.
     let range = std::time::Duration::from_millis(123_457);
     match parse(&format!("{text}[123457ms]")).map_err(|why| refuse(&why))? {
@@ -41,11 +36,7 @@ pub(crate) fn check_value(text: &str) -> Result<(), QueryProblem> {
 }
 
 fn refuse(expected: &'static str, query: &str, why: &str) -> QueryProblem {
-    QueryProblem::Promql {
-        expected,
-        query: query.to_owned(),
-        why: why.to_owned(),
-    }
+    QueryProblem::Promql { expected, query: query.to_owned(), why: why.to_owned() }
 }
 
 #[cfg(test)]
@@ -54,12 +45,7 @@ mod tests {
 
     #[test]
     fn a_selector_selects_series_and_does_nothing_else() {
-        for text in [
-            r#"a{b="c"}"#,
-            "a",
-            r#"{__name__="a", b=~"c|d"}"#,
-            r#"a{b="x # y"}"#,
-        ] {
+        for text in [r#"a{b="c"}"#, "a", r#"{__name__="a", b=~"c|d"}"#, r#"a{b="x # y"}"#] {
             assert_eq!(check_selector(text), Ok(()), "{text}");
         }
         for text in [
@@ -81,23 +67,12 @@ mod tests {
 
     #[test]
     fn a_value_is_of_one_instant() {
-        for text in [
-            "a",
-            "sum(rate(a[5m])) / sum(rate(b[5m]))",
-            "scalar(a)",
-            "a offset 5m",
-            "1 + 1",
-        ] {
+        for text in
+            ["a", "sum(rate(a[5m])) / sum(rate(b[5m]))", "scalar(a)", "a offset 5m", "1 + 1"]
+        {
             assert_eq!(check_value(text), Ok(()), "{text}");
         }
-        for text in [
-            "",
-            "a[5m]",
-            "\"text\"",
-            "sum(rate(a))",
-            "a{b=~\"(\"}",
-            "nofunction(a)",
-        ] {
+        for text in ["", "a[5m]", "\"text\"", "sum(rate(a))", "a{b=~\"(\"}", "nofunction(a)"] {
             assert!(check_value(text).is_err(), "{text}");
         }
     }

@@ -26,10 +26,7 @@ pub(crate) struct Histograms {
 pub(crate) fn counters(data: Data) -> Result<Vec<Track>, String> {
     let track = |series: Series| {
         let samples = counts(&series)?.into_iter();
-        let samples = samples.map(|(at, value)| Sample {
-            at,
-            values: vec![value],
-        });
+        let samples = samples.map(|(at, value)| Sample { at, values: vec![value] });
         Ok(Track::new(samples.collect()))
     };
     ranges(data)?.into_iter().map(track).collect()
@@ -77,17 +74,12 @@ fn one_track(labels: &Labels, buckets: &[(f64, Series)]) -> Result<Track, String
         let counts = counts(series)?;
         if column == 0 {
             samples = (counts.iter())
-                .map(|&(at, _)| Sample {
-                    at,
-                    values: Vec::with_capacity(buckets.len()),
-                })
+                .map(|&(at, _)| Sample { at, values: Vec::with_capacity(buckets.len()) })
                 .collect();
         }
         let together = samples.iter().map(|sample| sample.at);
         if !together.eq(counts.iter().map(|count| count.0)) {
-            return Err(format!(
-                "the buckets of {labels} have samples at different times"
-            ));
+            return Err(format!("the buckets of {labels} have samples at different times"));
         }
         for (sample, (_, value)) in samples.iter_mut().zip(counts) {
             sample.values.push(value);
@@ -119,9 +111,7 @@ pub(crate) fn number(data: Data) -> Result<Reading, String> {
             [one] => {
                 let name = &one.metric;
                 let point = one.value.as_ref();
-                point
-                    .ok_or_else(|| format!("{name} is a histogram, not a number"))?
-                    .value
+                point.ok_or_else(|| format!("{name} is a histogram, not a number"))?.value
             }
             several => return Err(several_series(several)),
         },
@@ -130,11 +120,7 @@ pub(crate) fn number(data: Data) -> Result<Reading, String> {
             return Err(format!("the query gives {shape}, not one number"));
         }
     };
-    Ok(if value.is_finite() {
-        Reading::Value(value)
-    } else {
-        Reading::NotFinite
-    })
+    Ok(if value.is_finite() { Reading::Value(value) } else { Reading::NotFinite })
 }
 
 fn several_series(series: &[Instant]) -> String {
@@ -180,11 +166,7 @@ fn counts(series: &Series) -> Result<Vec<(Timestamp, u64)>, String> {
     series.values.iter().map(count).collect()
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the range is checked"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
 fn whole(value: f64) -> Option<u64> {
     let exact = (0.0..=LARGEST_EXACT).contains(&value) && value.fract() == 0.0;
     exact.then_some(value as u64)

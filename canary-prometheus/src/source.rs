@@ -39,17 +39,9 @@ pub struct Prometheus {
 /// Holds the query or queries behind one signal.
 #[derive(Clone, Debug)]
 pub(crate) enum Ask {
-    Requests {
-        total: Template,
-        bad: Template,
-    },
-    Latency {
-        buckets: Template,
-        unit: LatencyUnit,
-    },
-    Value {
-        query: Template,
-    },
+    Requests { total: Template, bad: Template },
+    Latency { buckets: Template, unit: LatencyUnit },
+    Value { query: Template },
 }
 
 impl Prometheus {
@@ -146,21 +138,10 @@ impl Measurement<'_> {
             samples(Side::Canary, "requests (bad)", bad),
         )
         .await?;
-        let main = BySide {
-            stable: &*stable.what,
-            canary: &*canary.what,
-        };
-        let bad = BySide {
-            stable: &*bad_stable.what,
-            canary: &*bad_canary.what,
-        };
+        let main = BySide { stable: &*stable.what, canary: &*canary.what };
+        let bad = BySide { stable: &*bad_stable.what, canary: &*bad_canary.what };
         let cover = delta::cover(self.window, main, &[bad.stable, bad.canary]);
-        let notes = [
-            stable.notes,
-            canary.notes,
-            bad_stable.notes,
-            bad_canary.notes,
-        ];
+        let notes = [stable.notes, canary.notes, bad_stable.notes, bad_canary.notes];
         self.conclude(cover, notes.concat(), |side, window| {
             let total = delta::tally(main.get(side), window);
             let reading = counts(&total, &delta::tally(bad.get(side), window));
@@ -169,43 +150,26 @@ impl Measurement<'_> {
     }
 
     async fn latency(&self, query: &Template, unit: LatencyUnit) -> Result<Measured, PortError> {
-        let samples = |side| {
-            self.samples(side, "latency", query, move |data| {
-                read::histograms(data, unit)
-            })
-        };
+        let samples =
+            |side| self.samples(side, "latency", query, move |data| read::histograms(data, unit));
         let (stable, canary) = try_join(samples(Side::Stable), samples(Side::Canary)).await?;
-        let sides = BySide {
-            stable: &stable.what,
-            canary: &canary.what,
-        };
-        let main = BySide {
-            stable: &*sides.stable.tracks,
-            canary: &*sides.canary.tracks,
-        };
+        let sides = BySide { stable: &stable.what, canary: &canary.what };
+        let main = BySide { stable: &*sides.stable.tracks, canary: &*sides.canary.tracks };
         let cover = delta::cover(self.window, main, &[]);
-        self.conclude(
-            cover,
-            [stable.notes, canary.notes].concat(),
-            |side, window| {
-                let tally = delta::tally(main.get(side), window);
-                Ok((buckets(&sides.get(side).bounds, &tally)?, tally.resets))
-            },
-        )
+        self.conclude(cover, [stable.notes, canary.notes].concat(), |side, window| {
+            let tally = delta::tally(main.get(side), window);
+            Ok((buckets(&sides.get(side).bounds, &tally)?, tally.resets))
+        })
     }
 
     async fn value(&self, query: &Template) -> Result<Measured, PortError> {
         let number = |side| async move {
             let promql = self.render(side, query)?;
-            self.fetch(side, &self.signal.to_string(), &promql, read::number)
-                .await
+            self.fetch(side, &self.signal.to_string(), &promql, read::number).await
         };
         let (stable, canary) = try_join(number(Side::Stable), number(Side::Canary)).await?;
         let notes = [stable.notes, canary.notes].concat();
-        let numbers = BySide {
-            stable: stable.what,
-            canary: canary.what,
-        };
+        let numbers = BySide { stable: stable.what, canary: canary.what };
         self.conclude(Cover::Known(self.window), notes, |side, _| {
             Ok((numbers.get(side).clone(), 0))
         })
@@ -221,8 +185,7 @@ impl Measurement<'_> {
     ) -> Result<Read<T>, PortError> {
         let selector = self.render(side, selector)?;
         let range = millis(delta::reach(self.window));
-        self.fetch(side, name, &format!("{selector}[{range}ms]"), read)
-            .await
+        self.fetch(side, name, &format!("{selector}[{range}ms]"), read).await
     }
 
     async fn fetch<T>(
@@ -235,10 +198,7 @@ impl Measurement<'_> {
         let answer = self.source.api.query(promql, self.window.until).await;
         let read = answer.and_then(|answer| {
             let what = read(answer.data).map_err(invalid)?;
-            Ok(Read {
-                what,
-                notes: answer.notes,
-            })
+            Ok(Read { what, notes: answer.notes })
         });
         read.map_err(|error| in_context(&format!("{name} of {side}"), error))
     }

@@ -25,11 +25,7 @@ const RESTART: u64 = 5;
 /// Exports a version whose counters restart once. `truth` tells how much they rose by since the first scrape.
 fn version(variant: &'static str, (served, failed): (u64, u64)) -> Exporter {
     Exporter::serve(move |scrape| {
-        let lived = if scrape < RESTART {
-            40 + scrape
-        } else {
-            scrape - RESTART + 1
-        };
+        let lived = if scrape < RESTART { 40 + scrape } else { scrape - RESTART + 1 };
         let mut text = String::new();
         for (code, n) in [("200", served - failed), ("503", failed)] {
             let labels = format!("variant=\"{variant}\", code=\"{code}\"");
@@ -50,10 +46,7 @@ fn source(server: &PrometheusServer) -> PrometheusBuilder {
             r#"http_requests_total{variant="{{ variant }}"}"#,
             r#"http_requests_total{variant="{{ variant }}", code=~"5.."}"#,
         )
-        .latency(
-            r#"http_seconds_bucket{variant="{{ variant }}"}"#,
-            LatencyUnit::Seconds,
-        )
+        .latency(r#"http_seconds_bucket{variant="{{ variant }}"}"#, LatencyUnit::Seconds)
         .value("truth", r#"truth{variant="{{ variant }}"}"#)
 }
 
@@ -98,9 +91,7 @@ async fn follow(source: &Prometheus, signal: Signal, mut cursor: Timestamp) -> V
     let enough = cursor + Duration::from_secs(RESTART + 4);
     let mut windows = Vec::new();
     eventually("the windows beyond a restart", async || {
-        let measured = measure(source, signal.clone(), cursor, now())
-            .await
-            .unwrap();
+        let measured = measure(source, signal.clone(), cursor, now()).await.unwrap();
         if !measured.covered.is_empty() {
             assert_eq!(measured.covered.after, cursor);
             cursor = measured.covered.until;
@@ -150,10 +141,7 @@ async fn windows_add_up_to_what_the_counters_rose_by_across_a_restart() {
         assert_eq!(sum.bad * served, truth * failed, "{side}: {windows:?}");
     }
     let notes: Vec<_> = windows.iter().flat_map(|window| &window.notes).collect();
-    assert!(
-        notes.iter().any(|note| note.contains("resets")),
-        "{notes:?}"
-    );
+    assert!(notes.iter().any(|note| note.contains("resets")), "{notes:?}");
 }
 
 #[tokio::test]
@@ -208,17 +196,11 @@ async fn an_empty_answer_nan_several_series_and_an_error_are_four_outcomes() {
     assert_eq!(several.kind(), FailureKind::Invalid);
     let text = several.to_string();
     assert!(text.contains("the query gives 2 series"), "{text}");
-    assert!(
-        text.contains(r#"code="200""#) && text.contains(r#"code="503""#),
-        "{text}"
-    );
+    assert!(text.contains(r#"code="200""#) && text.contains(r#"code="503""#), "{text}");
     let failing = both("failing").await.unwrap_err();
     assert_eq!(failing.kind(), FailureKind::Invalid);
     let text = failing.to_string();
-    assert!(
-        text.contains("422") && text.contains("duplicate series"),
-        "{text}"
-    );
+    assert!(text.contains("422") && text.contains("duplicate series"), "{text}");
 }
 
 #[tokio::test]
@@ -230,21 +212,13 @@ async fn a_side_that_nobody_scrapes_is_no_data_and_nothing_newer_is_pending() {
 
     let begin = now();
     let measured = eventually("counts of stable", async || {
-        let measured = measure(&source, Signal::Requests, begin, now())
-            .await
-            .unwrap();
+        let measured = measure(&source, Signal::Requests, begin, now()).await.unwrap();
         matches!(measured.sides.stable, Reading::Counts(_)).then_some(measured)
     })
     .await;
     assert_eq!(measured.sides.canary, Reading::NoData);
     // As of the same instant, there is nothing behind what was covered.
     let cursor = measured.covered.until;
-    let again = measure(
-        &source,
-        Signal::Requests,
-        cursor,
-        cursor + Duration::from_millis(1),
-    )
-    .await;
+    let again = measure(&source, Signal::Requests, cursor, cursor + Duration::from_millis(1)).await;
     assert_eq!(again.unwrap(), Measured::pending(cursor));
 }

@@ -47,11 +47,7 @@ impl EvidenceLimits {
     /// Puts the limits together.
     #[must_use]
     pub const fn new(ratio: f64, false_alarm: f64, starts: Starts) -> Self {
-        Self {
-            ratio,
-            false_alarm,
-            starts,
-        }
+        Self { ratio, false_alarm, starts }
     }
 }
 
@@ -125,11 +121,7 @@ impl EvidenceState {
         let (mass, started) = limits.starts.due(self.started, live);
         self.started = started;
         self.waiting = (self.waiting - mass).max(0.0);
-        let new = if mass > 0.0 {
-            libm::log(mass)
-        } else {
-            f64::NEG_INFINITY
-        };
+        let new = if mass > 0.0 { libm::log(mass) } else { f64::NEG_INFINITY };
         let bet = Bet::new(limits.ratio, tick);
         for (m, multiple) in self.ratio.iter_mut().zip(RATIOS) {
             *m = finite(add_exp(*m, new) + bet.ratio(multiple));
@@ -193,13 +185,7 @@ impl Bet {
         let both = canary > 0.0 && stable > 0.0;
         let bad = if both { bad } else { 0.0 };
         let n = (canary + stable).max(1.0);
-        Self {
-            r0,
-            w: canary / n,
-            rest: stable / n,
-            bad_canary,
-            bad,
-        }
+        Self { r0, w: canary / n, rest: stable / n, bad_canary, bad }
     }
 
     /// Returns the ratio process' gain for the alternative `multiple` times the null.

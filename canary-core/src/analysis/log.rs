@@ -3,21 +3,13 @@
 /// Returns `ln(e^a + e^b)`.
 pub(super) fn add_exp(a: f64, b: f64) -> f64 {
     let (high, low) = if a >= b { (a, b) } else { (b, a) };
-    if low == f64::NEG_INFINITY {
-        high
-    } else {
-        high + libm::log1p(libm::exp(low - high))
-    }
+    if low == f64::NEG_INFINITY { high } else { high + libm::log1p(libm::exp(low - high)) }
 }
 
 /// Returns `ln(Σ e^x / n + rest)` for the `n` given values, `rest` ≥ 0.
 #[expect(clippy::cast_precision_loss, reason = "a handful of values")]
 pub(super) fn mean_exp_plus(values: &[f64], rest: f64) -> f64 {
-    let rest = if rest > 0.0 {
-        libm::log(rest)
-    } else {
-        f64::NEG_INFINITY
-    };
+    let rest = if rest > 0.0 { libm::log(rest) } else { f64::NEG_INFINITY };
     let highest = values.iter().copied().fold(rest, f64::max);
     if highest == f64::NEG_INFINITY {
         return highest;

@@ -24,10 +24,7 @@ impl Starts {
     pub fn over(mixed: Duration) -> Self {
         let total = millis(mixed);
         let spacing_ms = millis(SHORTEST).max(total / 64);
-        Self {
-            spacing_ms,
-            later: total.div_ceil(spacing_ms).saturating_sub(1),
-        }
+        Self { spacing_ms, later: total.div_ceil(spacing_ms).saturating_sub(1) }
     }
 
     /// Returns the mass that starts when `started` starts lie behind and `live` time has passed
@@ -73,9 +70,6 @@ mod tests {
         assert_eq!(starts.due(0, Duration::ZERO), (0.5, 1));
         assert_eq!(starts.due(1, Duration::from_secs(299)), (0.0, 1));
         let (mass, started) = starts.due(1, Duration::from_secs(650));
-        assert!(
-            (mass - 2.0 / 6.0).abs() < 1e-15 && started == 3,
-            "{mass} {started}"
-        );
+        assert!((mass - 2.0 / 6.0).abs() < 1e-15 && started == 3, "{mass} {started}");
     }
 }

@@ -138,11 +138,7 @@ impl DriverBuilder {
         #[cfg(feature = "json")]
         if let Some(journal) = &self.journal {
             let policy = self.policy.spec().clone();
-            journal.write(crate::journal::Line::Started {
-                rollout: id.clone(),
-                policy,
-                at: now,
-            });
+            journal.write(crate::journal::Line::Started { rollout: id.clone(), policy, at: now });
         }
         let saver = self.saver(&target, held.map(|held| held.revision));
         // Claimed before anything else happens, so that a second one is told to whom the target belongs.
@@ -156,10 +152,7 @@ impl DriverBuilder {
         for effect in effects {
             match effect {
                 Effect::Persist { rev } => {
-                    let event = Event::Persisted {
-                        rev,
-                        result: Ok(()),
-                    };
+                    let event = Event::Persisted { rev, result: Ok(()) };
                     first.extend(self.step(&mut rollout, event, clock));
                 }
                 other => first.push(other),
@@ -201,21 +194,13 @@ impl DriverBuilder {
         let now = clock.now();
         #[cfg(feature = "json")]
         if let Some(journal) = &self.journal {
-            journal.write(crate::journal::Line::Event {
-                at: now,
-                event: event.clone(),
-            });
+            journal.write(crate::journal::Line::Event { at: now, event: event.clone() });
         }
         rollout.step(event, now)
     }
 
     fn saver(&self, target: &Target, expect: Option<Revision>) -> Saver {
-        Saver::new(
-            Arc::clone(&self.store),
-            target.clone(),
-            self.policy.spec().clone(),
-            expect,
-        )
+        Saver::new(Arc::clone(&self.store), target.clone(), self.policy.spec().clone(), expect)
     }
 
     /// Says who was faster.
@@ -223,10 +208,7 @@ impl DriverBuilder {
         match self.store.load(target).await {
             Ok(held) => {
                 let rollout = held.map_or(id, |held| held.claim.state.rollout().clone());
-                StartError::Busy {
-                    target: target.clone(),
-                    rollout,
-                }
+                StartError::Busy { target: target.clone(), rollout }
             }
             Err(error) => StartError::Store(error),
         }
@@ -250,9 +232,7 @@ impl DriverBuilder {
         }
         let judged = self.policy.hard_limit() || !self.policy.checks().is_empty();
         if judged && self.metrics.is_none() {
-            return Err(StartError::NoMetrics {
-                policy: self.policy.name().to_owned(),
-            });
+            return Err(StartError::NoMetrics { policy: self.policy.name().to_owned() });
         }
         let missing = |name: &&GateName| {
             self.policy.gate(name).kind == GateKind::Supplied && !self.gates.contains_key(*name)
@@ -286,12 +266,7 @@ impl DriverBuilder {
         };
         let runner = Runner {
             rollout,
-            ports: Ports {
-                router,
-                metrics: self.metrics,
-                gates: self.gates,
-                saver,
-            },
+            ports: Ports { router, metrics: self.metrics, gates: self.gates, saver },
             clock,
             observers: self.observers,
             #[cfg(feature = "json")]

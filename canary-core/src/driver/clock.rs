@@ -14,10 +14,7 @@ pub struct Clock {
 impl Clock {
     /// Starts from the system's time.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the time"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the time")]
     pub fn system() -> Self {
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Self::starting_at(Timestamp::EPOCH + since_epoch.unwrap_or_default())
@@ -25,15 +22,9 @@ impl Clock {
 
     /// Starts from a given time; for tests, and for replaying the past.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the time"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the time")]
     pub fn starting_at(start: Timestamp) -> Self {
-        Self {
-            start,
-            since: tokio::time::Instant::now(),
-        }
+        Self { start, since: tokio::time::Instant::now() }
     }
 
     /// Returns the time now.

@@ -57,11 +57,7 @@ pub enum StartError {
 }
 
 fn names(gates: &[GateName]) -> String {
-    gates
-        .iter()
-        .map(GateName::as_str)
-        .collect::<Vec<_>>()
-        .join(", ")
+    gates.iter().map(GateName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// Tells why a rollout is not driven any more though it has not ended.

@@ -28,12 +28,9 @@ impl Ports {
                 };
                 Reply::Applied(applied.map_err(PortError::into_failure))
             }
-            Action::Observe => Reply::Observed(
-                self.router
-                    .observe(call)
-                    .await
-                    .map_err(PortError::into_failure),
-            ),
+            Action::Observe => {
+                Reply::Observed(self.router.observe(call).await.map_err(PortError::into_failure))
+            }
             Action::Measure { queries, until } => Reply::Measured(match &self.metrics {
                 Some(metrics) => {
                     let answers = metrics.measure(call, &queries, until).await;
@@ -45,18 +42,12 @@ impl Ports {
                 None => vec![Err(missing("no metric source was given")); queries.len()],
             }),
             Action::AskGate { context } => Reply::Decided(match self.gates.get(&context.gate) {
-                Some(gate) => gate
-                    .decide(call, &context)
-                    .await
-                    .map_err(PortError::into_failure),
+                Some(gate) => gate.decide(call, &context).await.map_err(PortError::into_failure),
                 None => Err(missing("nobody supplies this gate")),
             }),
-            Action::Release => Reply::Released(
-                self.router
-                    .release(call)
-                    .await
-                    .map_err(PortError::into_failure),
-            ),
+            Action::Release => {
+                Reply::Released(self.router.release(call).await.map_err(PortError::into_failure))
+            }
         }
     }
 

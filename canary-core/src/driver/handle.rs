@@ -77,13 +77,7 @@ impl Handle {
         reason: impl Into<String>,
         actor: &Actor,
     ) -> Result<Answer, DriverError> {
-        self.give(
-            actor,
-            CommandKind::Abort {
-                reason: reason.into(),
-            },
-        )
-        .await
+        self.give(actor, CommandKind::Abort { reason: reason.into() }).await
     }
 
     /// Gives a command with an id of the caller's, so that a repeat is known as one.

@@ -17,9 +17,8 @@ impl Journal {
         let (lines, written) = mpsc::channel::<Line>();
         let writer = std::thread::spawn(move || {
             for line in written {
-                let result = serde_json::to_vec(&line)
-                    .map_err(std::io::Error::from)
-                    .and_then(|mut text| {
+                let result =
+                    serde_json::to_vec(&line).map_err(std::io::Error::from).and_then(|mut text| {
                         text.push(b'\n');
                         out.write_all(&text)?;
                         out.flush()
@@ -30,10 +29,7 @@ impl Journal {
                 }
             }
         });
-        Self {
-            lines: Some(lines),
-            writer: Some(writer),
-        }
+        Self { lines: Some(lines), writer: Some(writer) }
     }
 
     pub(super) fn write(&self, line: Line) {

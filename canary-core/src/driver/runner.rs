@@ -42,27 +42,14 @@ pub(super) struct Work {
 
 #[derive(Clone, Debug)]
 enum Job {
-    Save {
-        rev: u64,
-    },
-    Call {
-        id: EffectId,
-        attempt: u32,
-        action: Action,
-    },
+    Save { rev: u64 },
+    Call { id: EffectId, attempt: u32, action: Action },
 }
 
 #[derive(Debug)]
 enum Answered {
-    Saved {
-        rev: u64,
-        result: Result<(), PortError>,
-    },
-    Replied {
-        id: EffectId,
-        attempt: u32,
-        reply: Reply,
-    },
+    Saved { rev: u64, result: Result<(), PortError> },
+    Replied { id: EffectId, attempt: u32, reply: Reply },
 }
 
 impl Runner {
@@ -119,10 +106,7 @@ impl Runner {
         let now = self.clock.now();
         #[cfg(feature = "json")]
         if let Some(journal) = &self.journal {
-            journal.write(crate::journal::Line::Event {
-                at: now,
-                event: event.clone(),
-            });
+            journal.write(crate::journal::Line::Event { at: now, event: event.clone() });
         }
         let effects = self.rollout.step(event, now);
         self.carry_out(effects);
@@ -134,11 +118,8 @@ impl Runner {
             match effect {
                 Effect::Persist { rev } => self.save(rev),
                 Effect::Run { call, action } => {
-                    let job = Job::Call {
-                        id: call.id,
-                        attempt: call.attempt,
-                        action: action.clone(),
-                    };
+                    let job =
+                        Job::Call { id: call.id, attempt: call.attempt, action: action.clone() };
                     let (ports, id, attempt) = (self.ports.clone(), call.id, call.attempt);
                     let abort = self.work.begin(job, async move {
                         let reply = ports.execute(&call, action).await;
@@ -172,10 +153,7 @@ impl Runner {
     fn save(&mut self, rev: u64) {
         let (saver, state) = (self.ports.saver.clone(), self.rollout.snapshot());
         self.work.begin(Job::Save { rev }, async move {
-            Answered::Saved {
-                rev,
-                result: saver.save(&state).await,
-            }
+            Answered::Saved { rev, result: saver.save(&state).await }
         });
     }
 }
@@ -204,17 +182,17 @@ impl Work {
             },
         };
         match answered {
-            Answered::Saved {
-                result: Err(error), ..
-            } if error.kind() == FailureKind::Conflict => Err(DriverError::Fenced),
-            Answered::Saved { rev, result } => Ok(Event::Persisted {
-                rev,
-                result: result.map_err(PortError::into_failure),
-            }),
-            Answered::Replied {
-                reply: Reply::Applied(Err(failure)),
-                ..
-            } if failure.kind == FailureKind::Fenced => Err(DriverError::Fenced),
+            Answered::Saved { result: Err(error), .. } if error.kind() == FailureKind::Conflict => {
+                Err(DriverError::Fenced)
+            }
+            Answered::Saved { rev, result } => {
+                Ok(Event::Persisted { rev, result: result.map_err(PortError::into_failure) })
+            }
+            Answered::Replied { reply: Reply::Applied(Err(failure)), .. }
+                if failure.kind == FailureKind::Fenced =>
+            {
+                Err(DriverError::Fenced)
+            }
             Answered::Replied { id, attempt, reply } => {
                 self.running.remove(&id);
                 Ok(Event::Reply { id, attempt, reply })
@@ -226,30 +204,15 @@ impl Work {
 impl Job {
     /// Answers for a task that panicked or was cancelled.
     fn died(self, error: &JoinError) -> Answered {
-        let what = if error.is_panic() {
-            "it panicked"
-        } else {
-            "it was cancelled"
-        };
+        let what = if error.is_panic() { "it panicked" } else { "it was cancelled" };
         match self {
             Self::Save { rev } => {
                 let error = PortError::new(FailureKind::Internal, format!("the store: {what}"));
-                Answered::Saved {
-                    rev,
-                    result: Err(error),
-                }
+                Answered::Saved { rev, result: Err(error) }
             }
-            Self::Call {
-                id,
-                attempt,
-                action,
-            } => {
+            Self::Call { id, attempt, action } => {
                 let failure = Failure::new(FailureKind::Internal, what);
-                Answered::Replied {
-                    id,
-                    attempt,
-                    reply: action.failed(failure),
-                }
+                Answered::Replied { id, attempt, reply: action.failed(failure) }
             }
         }
     }

@@ -25,10 +25,7 @@ pub(super) struct Saver {
 #[derive(Clone, Debug)]
 enum Held {
     /// Not ours yet: the first save claims it.
-    Unclaimed {
-        policy: Box<PolicySpec>,
-        expect: Option<Revision>,
-    },
+    Unclaimed { policy: Box<PolicySpec>, expect: Option<Revision> },
     /// Ours.
     At(Revision),
 }
@@ -40,15 +37,8 @@ impl Saver {
         policy: PolicySpec,
         expect: Option<Revision>,
     ) -> Self {
-        let held = Held::Unclaimed {
-            policy: Box::new(policy),
-            expect,
-        };
-        Self {
-            store,
-            target,
-            held: Arc::new(Mutex::new(held)),
-        }
+        let held = Held::Unclaimed { policy: Box::new(policy), expect };
+        Self { store, target, held: Arc::new(Mutex::new(held)) }
     }
 
     /// Saves a state; `Conflict` means that somebody else holds the rollout now.
@@ -68,22 +58,19 @@ impl Saver {
     /// Makes sure that the rollout is still ours.
     pub(super) async fn confirm(&self) -> Result<(), PortError> {
         match &*self.held.lock().await {
-            Held::Unclaimed { .. } => Err(PortError::new(
-                FailureKind::Conflict,
-                "the rollout was never claimed",
-            )),
+            Held::Unclaimed { .. } => {
+                Err(PortError::new(FailureKind::Conflict, "the rollout was never claimed"))
+            }
             Held::At(revision) => in_time(self.store.confirm(&self.target, *revision)).await,
         }
     }
 }
 
 async fn in_time<T>(answer: impl Future<Output = Result<T, PortError>>) -> Result<T, PortError> {
-    tokio::time::timeout(PATIENCE, answer)
-        .await
-        .unwrap_or_else(|_| {
-            Err(PortError::new(
-                FailureKind::Timeout,
-                format!("the store did not answer within {} s", PATIENCE.as_secs()),
-            ))
-        })
+    tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
+        Err(PortError::new(
+            FailureKind::Timeout,
+            format!("the store did not answer within {} s", PATIENCE.as_secs()),
+        ))
+    })
 }

@@ -15,10 +15,7 @@ pub struct PolicyBuilder {
 
 impl PolicyBuilder {
     pub(super) fn new(name: impl Into<String>) -> Self {
-        Self {
-            spec: PolicySpec::new(name),
-            bad_names: Vec::new(),
-        }
+        Self { spec: PolicySpec::new(name), bad_names: Vec::new() }
     }
 
     /// Looks at the metrics this often; 15 s unless said.

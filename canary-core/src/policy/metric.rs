@@ -205,11 +205,7 @@ impl FromStr for Quantile {
                 .ok_or(())
         };
         let tenths = digits(whole, 2)? * 10 + digits(tenth, 1)?;
-        if tenths == 0 {
-            Err(())
-        } else {
-            Ok(Self(tenths))
-        }
+        if tenths == 0 { Err(()) } else { Ok(Self(tenths)) }
     }
 }
 
@@ -219,25 +215,12 @@ mod tests {
 
     #[test]
     fn a_metric_is_written_as_it_is_read() {
-        for text in [
-            "error_rate",
-            "success_rate",
-            "request_rate",
-            "latency.p50",
-            "latency.p99.9",
-            "pool",
-        ] {
+        for text in
+            ["error_rate", "success_rate", "request_rate", "latency.p50", "latency.p99.9", "pool"]
+        {
             assert_eq!(text.parse::<Metric>().unwrap().to_string(), text);
         }
-        for text in [
-            "",
-            "latency.",
-            "latency.p0",
-            "latency.p100",
-            "latency.p9x",
-            "a b",
-            "9a",
-        ] {
+        for text in ["", "latency.", "latency.p0", "latency.p100", "latency.p9x", "a b", "9a"] {
             assert!(text.parse::<Metric>().is_err(), "{text}");
         }
     }

@@ -63,11 +63,7 @@ impl Policy {
     /// [`PolicyError`] with everything that is wrong with it.
     pub fn from_spec(spec: PolicySpec) -> Result<Self, PolicyError> {
         let problems = validate::problems(&spec);
-        if problems.is_empty() {
-            Ok(Self { spec })
-        } else {
-            Err(PolicyError::new(problems))
-        }
+        if problems.is_empty() { Ok(Self { spec }) } else { Err(PolicyError::new(problems)) }
     }
 
     /// Reads a policy in the form that people write, as YAML or JSON.

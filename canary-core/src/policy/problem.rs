@@ -36,12 +36,7 @@ impl Problem {
         message: impl Into<String>,
         help: impl Into<String>,
     ) -> Self {
-        Self {
-            path: path.into(),
-            place: None,
-            message: message.into(),
-            help: help.into(),
-        }
+        Self { path: path.into(), place: None, message: message.into(), help: help.into() }
     }
 }
 
@@ -52,17 +47,9 @@ impl fmt::Display for Problem {
             Some(place) => {
                 let number = place.line.to_string();
                 let margin = " ".repeat(number.len());
-                writeln!(
-                    f,
-                    "{margin} ┌─ {}:{}:{}",
-                    place.file, place.line, place.column
-                )?;
+                writeln!(f, "{margin} ┌─ {}:{}:{}", place.file, place.line, place.column)?;
                 writeln!(f, "{number} │ {}", place.text.trim_end())?;
-                writeln!(
-                    f,
-                    "{margin} │ {}^",
-                    " ".repeat(place.column.saturating_sub(1))
-                )?;
+                writeln!(f, "{margin} │ {}^", " ".repeat(place.column.saturating_sub(1)))?;
                 write!(f, "{margin} = {}", self.help)
             }
             None => write!(f, "  at {}\n  = {}", self.path, self.help),

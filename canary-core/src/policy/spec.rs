@@ -94,12 +94,7 @@ impl Stage {
     /// Describes a stage without gates.
     #[must_use]
     pub fn new(name: impl Into<String>, weight: Weight, hold: Duration) -> Self {
-        Self {
-            name: name.into(),
-            weight,
-            hold_ms: millis(hold),
-            gates: Vec::new(),
-        }
+        Self { name: name.into(), weight, hold_ms: millis(hold), gates: Vec::new() }
     }
 
     /// Returns how much observed time the stage lasts.
@@ -152,10 +147,7 @@ pub enum CheckKind {
 /// Says on which side of a limit a metric is bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "a number is above or below a limit"
-)]
+#[expect(clippy::exhaustive_enums, reason = "a number is above or below a limit")]
 pub enum Comparison {
     /// Bad above the limit.
     Above,
@@ -212,11 +204,7 @@ impl Then {
 
 impl Check {
     fn new(name: impl Into<String>, kind: CheckKind) -> Self {
-        Self {
-            name: name.into(),
-            kind,
-            then: Then::RollBack,
-        }
+        Self { name: name.into(), kind, then: Then::RollBack }
     }
 
     fn threshold(
@@ -225,32 +213,15 @@ impl Check {
         comparison: Comparison,
         limit: Limit,
     ) -> Self {
-        let metric = metric
-            .parse()
-            .unwrap_or_else(|_| Metric::Custom(metric.to_owned()));
-        Self::new(
-            name,
-            CheckKind::Threshold {
-                metric,
-                comparison,
-                limit,
-                for_ms: 0,
-                samples: 0,
-            },
-        )
+        let metric = metric.parse().unwrap_or_else(|_| Metric::Custom(metric.to_owned()));
+        Self::new(name, CheckKind::Threshold { metric, comparison, limit, for_ms: 0, samples: 0 })
     }
 
     /// Takes the canary back on evidence that its error rate is more than `ratio` times stable's,
     /// with at most one false alarm in a hundred rollouts.
     #[must_use]
     pub fn worse_than_stable(name: impl Into<String>, ratio: f64) -> Self {
-        Self::new(
-            name,
-            CheckKind::WorseThanStable {
-                ratio,
-                false_alarm: 0.01,
-            },
-        )
+        Self::new(name, CheckKind::WorseThanStable { ratio, false_alarm: 0.01 })
     }
 
     /// Takes the canary back while a metric is above a number.
@@ -319,11 +290,7 @@ impl GateSpec {
     /// A person decides with an `approve` command.
     #[must_use]
     pub const fn approval() -> Self {
-        Self {
-            kind: GateKind::Approval,
-            timeout_ms: None,
-            otherwise: Otherwise::RollBack,
-        }
+        Self { kind: GateKind::Approval, timeout_ms: None, otherwise: Otherwise::RollBack }
     }
 
     /// The gate may take this long; then the canary is taken back.
@@ -374,10 +341,7 @@ pub struct NoData {
 impl Default for NoData {
     /// Holds for good.
     fn default() -> Self {
-        Self {
-            after_ms: 300_000,
-            then: Then::Hold,
-        }
+        Self { after_ms: 300_000, then: Then::Hold }
     }
 }
 
@@ -385,10 +349,7 @@ impl NoData {
     /// Puts time and action together.
     #[must_use]
     pub fn new(after: Duration, then: Then) -> Self {
-        Self {
-            after_ms: millis(after),
-            then,
-        }
+        Self { after_ms: millis(after), then }
     }
 
     /// Returns how long silence is borne.

@@ -55,19 +55,12 @@ fn head(spec: &PolicySpec, found: &mut Found) {
     if spec.version != 1 {
         found.add(
             "version",
-            format!(
-                "version {} of the policy language is not known",
-                spec.version
-            ),
+            format!("version {} of the policy language is not known", spec.version),
             "this library reads version 1: write `version: 1`",
         );
     }
     if spec.name.trim().is_empty() {
-        found.add(
-            "name",
-            "the policy has no name",
-            "name what is released: `name: checkout`",
-        );
+        found.add("name", "the policy has no name", "name what is released: `name: checkout`");
     }
     if !(100..=DAY_MS).contains(&spec.every_ms) {
         found.add(
@@ -94,11 +87,7 @@ fn stages(spec: &PolicySpec, found: &mut Found) {
         );
         return;
     }
-    found.names(
-        "stages",
-        "stage",
-        spec.stages.iter().map(|s| s.name.as_str()),
-    );
+    found.names("stages", "stage", spec.stages.iter().map(|s| s.name.as_str()));
     for (i, pair) in spec.stages.windows(2).enumerate() {
         let (before, this) = (&pair[0], &pair[1]);
         if this.weight <= before.weight {
@@ -135,11 +124,7 @@ fn stages(spec: &PolicySpec, found: &mut Found) {
 }
 
 fn checks(spec: &PolicySpec, found: &mut Found) {
-    found.names(
-        "checks",
-        "check",
-        spec.checks.iter().map(|c| c.name.as_str()),
-    );
+    found.names("checks", "check", spec.checks.iter().map(|c| c.name.as_str()));
     for (i, check) in spec.checks.iter().enumerate() {
         if check.name == crate::policy::HARD_LIMIT {
             found.add(
@@ -155,13 +140,7 @@ fn checks(spec: &PolicySpec, found: &mut Found) {
 fn kind(i: usize, check: &Check, found: &mut Found) {
     let name = &check.name;
     match &check.kind {
-        CheckKind::Threshold {
-            metric,
-            comparison,
-            limit,
-            for_ms,
-            samples,
-        } => {
+        CheckKind::Threshold { metric, comparison, limit, for_ms, samples } => {
             let path = format!("checks[{i}].{}", comparison.as_str());
             match *limit {
                 Limit::Absolute(value) => absolute(&path, name, metric, value, found),
@@ -251,10 +230,7 @@ fn rest(spec: &PolicySpec, found: &mut Found) {
     if !(1_000..=DAY_MS).contains(&spec.rollback_within_ms) {
         found.add(
             "rollback.within",
-            format!(
-                "a roll-back cannot be expected within {} ms",
-                spec.rollback_within_ms
-            ),
+            format!("a roll-back cannot be expected within {} ms", spec.rollback_within_ms),
             "expected 1s to 1d, such as `5m`",
         );
     }

@@ -22,12 +22,7 @@ impl PortError {
     /// Puts a kind and a sentence together.
     #[must_use]
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            retry_after: None,
-            source: None,
-        }
+        Self { kind, message: message.into(), retry_after: None, source: None }
     }
 
     /// Keeps the error below this one.

@@ -38,11 +38,7 @@ impl GateContext {
     /// Puts the context together.
     #[must_use]
     pub fn new(gate: GateName, stage: impl Into<String>, weight: Weight) -> Self {
-        Self {
-            gate,
-            stage: stage.into(),
-            weight,
-        }
+        Self { gate, stage: stage.into(), weight }
     }
 }
 
@@ -74,10 +70,7 @@ impl Decision {
     /// Asks for another look after this time.
     #[must_use]
     pub fn wait(retry_after: Duration, why: impl Into<String>) -> Self {
-        Self::Wait {
-            retry_after_ms: millis(retry_after),
-            why: why.into(),
-        }
+        Self::Wait { retry_after_ms: millis(retry_after), why: why.into() }
     }
 
     /// Refuses for good.

@@ -64,14 +64,7 @@ impl Call {
         made: Timestamp,
         deadline: Timestamp,
     ) -> Self {
-        Self {
-            rollout,
-            epoch,
-            id,
-            attempt,
-            made,
-            deadline,
-        }
+        Self { rollout, epoch, id, attempt, made, deadline }
     }
 
     /// Returns what orders the calls of one rollout: a later call has a greater one.

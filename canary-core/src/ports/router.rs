@@ -78,9 +78,7 @@ pub struct Capabilities {
 impl Default for Capabilities {
     /// Weights in basis points.
     fn default() -> Self {
-        Self {
-            resolution: Weight::BASIS_POINT,
-        }
+        Self { resolution: Weight::BASIS_POINT }
     }
 }
 
@@ -88,9 +86,7 @@ impl Capabilities {
     /// A router that takes whole percents only.
     #[must_use]
     pub const fn whole_percents() -> Self {
-        Self {
-            resolution: Weight::percent(1),
-        }
+        Self { resolution: Weight::percent(1) }
     }
 
     /// Tells whether the router can hold this weight exactly.
@@ -136,20 +132,12 @@ impl Applied {
     /// Says that the traffic was accepted; whether requests follow it is not known.
     #[must_use]
     pub const fn accepted(accepted: Traffic, version: Version) -> Self {
-        Self {
-            accepted,
-            effective: None,
-            version,
-        }
+        Self { accepted, effective: None, version }
     }
 
     /// Says that the traffic was accepted and every further request follows it.
     #[must_use]
     pub const fn effective(accepted: Traffic, version: Version) -> Self {
-        Self {
-            accepted,
-            effective: Some(true),
-            version,
-        }
+        Self { accepted, effective: Some(true), version }
     }
 }

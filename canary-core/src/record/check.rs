@@ -28,12 +28,7 @@ impl CheckResult {
         then: Then,
         finding: Finding,
     ) -> Self {
-        Self {
-            check,
-            verdict,
-            then,
-            finding,
-        }
+        Self { check, verdict, then, finding }
     }
 }
 

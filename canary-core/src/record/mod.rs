@@ -34,11 +34,7 @@ pub struct Record {
 
 impl Record {
     pub(crate) const fn new(number: u64, at: Timestamp, content: Content) -> Self {
-        Self {
-            number,
-            at,
-            content,
-        }
+        Self { number, at, content }
     }
 }
 

@@ -29,9 +29,7 @@ impl fmt::Display for Span {
 }
 
 fn rate(counts: Counts) -> String {
-    counts
-        .error_rate()
-        .map_or_else(|| "none".to_owned(), |rate| Unit::Share.show(rate))
+    counts.error_rate().map_or_else(|| "none".to_owned(), |rate| Unit::Share.show(rate))
 }
 
 /// Writes both sides' failures: `canary failed 1.90 % of 16200 requests, stable 0.10 %`.
@@ -56,65 +54,35 @@ impl fmt::Display for Record {
 impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Started {
-                rollout,
-                policy,
-                stages,
-            } => {
+            Self::Started { rollout, policy, stages } => {
                 let s = if *stages == 1 { "" } else { "s" };
-                write!(
-                    f,
-                    "{rollout} began under policy {policy} with {stages} stage{s}"
-                )
+                write!(f, "{rollout} began under policy {policy} with {stages} stage{s}")
             }
             Self::Restored { down_ms, .. } => {
-                write!(
-                    f,
-                    "taken over by a new holder after {} without one",
-                    Span(*down_ms)
-                )
+                write!(f, "taken over by a new holder after {} without one", Span(*down_ms))
             }
-            Self::StageEntered {
-                stage,
-                name,
-                weight,
-            } => {
+            Self::StageEntered { stage, name, weight } => {
                 write!(f, "stage {} ({name}): {weight} asked for", stage + 1)
             }
             Self::TrafficAccepted { weight, effective } => {
                 write!(f, "{weight} accepted")?;
-                if *effective == Some(true) {
-                    f.write_str(" and in effect")
-                } else {
-                    Ok(())
-                }
+                if *effective == Some(true) { f.write_str(" and in effect") } else { Ok(()) }
             }
             Self::Drifted { expected, found } => {
-                write!(
-                    f,
-                    "the route stood at {found} instead of {expected}; putting it back"
-                )
+                write!(f, "the route stood at {found} instead of {expected}; putting it back")
             }
             Self::Judged(judgement) => judgement.fmt(f),
             Self::GateAsked { gate, stage } => {
                 write!(f, "gate {gate} asked before stage {stage} is left")
             }
-            Self::GateOpened {
-                gate,
-                by: Some(actor),
-            } => write!(f, "gate {gate} opened by {actor}"),
+            Self::GateOpened { gate, by: Some(actor) } => {
+                write!(f, "gate {gate} opened by {actor}")
+            }
             Self::GateOpened { gate, by: None } => write!(f, "gate {gate} opened"),
-            Self::Commanded {
-                actor,
-                command,
-                answer,
-                ..
-            } => write!(f, "{actor}: {command}: {answer}"),
-            Self::CallFailed {
-                action,
-                attempt,
-                failure,
-            } => {
+            Self::Commanded { actor, command, answer, .. } => {
+                write!(f, "{actor}: {command}: {answer}")
+            }
+            Self::CallFailed { action, attempt, failure } => {
                 write!(f, "could not {action} (try {attempt}): {failure}")
             }
             Self::RollbackDecided { reason } => write!(f, "taking the canary back: {reason}"),
@@ -175,25 +143,10 @@ impl fmt::Display for CheckResult {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Threshold {
-                metric,
-                comparison,
-                canary,
-                stable,
-                limit,
-                over_ms,
-            } => threshold(
-                f,
-                metric,
-                comparison.as_str(),
-                (*canary, *stable, *limit),
-                *over_ms,
-            ),
-            Self::Evidence {
-                requests,
-                odds,
-                needed,
-            } => {
+            Self::Threshold { metric, comparison, canary, stable, limit, over_ms } => {
+                threshold(f, metric, comparison.as_str(), (*canary, *stable, *limit), *over_ms)
+            }
+            Self::Evidence { requests, odds, needed } => {
                 failures(f, requests)?;
                 write!(
                     f,

@@ -33,15 +33,7 @@ impl Report {
     /// # Panics
     /// With the timeline, if it was not.
     pub fn assert_rolled_back_by(&self, check: &str) {
-        let by = self
-            .outcome
-            .as_ref()
-            .and_then(Outcome::reason)
-            .and_then(Reason::check);
-        assert!(
-            by == Some(check),
-            "expected: rolled back by `{check}`\n{}",
-            self.to_markdown()
-        );
+        let by = self.outcome.as_ref().and_then(Outcome::reason).and_then(Reason::check);
+        assert!(by == Some(check), "expected: rolled back by `{check}`\n{}", self.to_markdown());
     }
 }

@@ -24,10 +24,7 @@ impl Report {
                 )
             }
             (Some(Outcome::RolledBack { reason }), Some(length)) => {
-                let at = self
-                    .stages
-                    .last()
-                    .map_or(Weight::ZERO, |stage| stage.weight);
+                let at = self.stages.last().map_or(Weight::ZERO, |stage| stage.weight);
                 format!("rolled back at {at} after {length}: {reason}")
             }
             _ => "not finished".to_owned(),
@@ -50,11 +47,7 @@ impl Report {
         let name = self.rollout.as_ref().map_or("rollout", |id| id.as_str());
         writeln!(page, "# {name}: {}\n", self.headline())?;
         writeln!(page, "{}.\n", capital(&self.sentence()))?;
-        writeln!(
-            page,
-            "- policy: {}\n- started: {}",
-            self.policy, self.started
-        )?;
+        writeln!(page, "- policy: {}\n- started: {}", self.policy, self.started)?;
         if let Some(ended) = self.ended {
             writeln!(page, "- ended: {ended}")?;
         }
@@ -81,11 +74,7 @@ impl Report {
             writeln!(page, "- {} {}", record.at, record.content)?;
         }
         if self.left_out > 0 {
-            writeln!(
-                page,
-                "\n{} more records in the middle are left out here.",
-                self.left_out
-            )?;
+            writeln!(page, "\n{} more records in the middle are left out here.", self.left_out)?;
         }
         Ok(())
     }
@@ -130,14 +119,10 @@ impl StageReport {
 }
 
 fn rate(counts: Counts) -> String {
-    counts
-        .error_rate()
-        .map_or_else(|| "none".to_owned(), |rate| Unit::Share.show(rate))
+    counts.error_rate().map_or_else(|| "none".to_owned(), |rate| Unit::Share.show(rate))
 }
 
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

@@ -102,9 +102,7 @@ impl Report {
     /// Adds the next record.
     pub fn fold(&mut self, record: &Record) {
         match &record.content {
-            Content::Started {
-                rollout, policy, ..
-            } => {
+            Content::Started { rollout, policy, .. } => {
                 self.rollout = Some(rollout.clone());
                 self.policy.clone_from(policy);
                 self.started = record.at;

@@ -31,12 +31,8 @@ impl Rollout {
     /// Runs an action at once and follows it.
     pub(super) fn run(&mut self, action: Action, now: Timestamp) -> Pending {
         let id = self.state.ledger.effect_id();
-        let mut pending = Pending {
-            id,
-            attempt: 1,
-            action,
-            status: Status::Waiting { until: now },
-        };
+        let mut pending =
+            Pending { id, attempt: 1, action, status: Status::Waiting { until: now } };
         self.send(&mut pending, now);
         pending
     }
@@ -45,12 +41,7 @@ impl Rollout {
     pub(super) fn hold(&mut self, action: Action) -> Pending {
         let id = self.state.ledger.effect_id();
         let rev = self.state.ledger.next_rev();
-        Pending {
-            id,
-            attempt: 1,
-            action,
-            status: Status::Held { rev },
-        }
+        Pending { id, attempt: 1, action, status: Status::Held { rev } }
     }
 
     fn send(&mut self, pending: &mut Pending, now: Timestamp) {
@@ -64,19 +55,15 @@ impl Rollout {
             now,
             deadline,
         );
-        self.effects.push(Effect::Run {
-            call,
-            action: pending.action.clone(),
-        });
+        self.effects.push(Effect::Run { call, action: pending.action.clone() });
     }
 
     /// Returns how long an answer is waited for.
     fn patience(&self, action: &Action) -> Duration {
         match action {
-            Action::Measure { .. } => self
-                .policy
-                .every()
-                .clamp(Duration::from_secs(1), Duration::from_secs(30)),
+            Action::Measure { .. } => {
+                self.policy.every().clamp(Duration::from_secs(1), Duration::from_secs(30))
+            }
             Action::Route { at: None, .. } => Duration::from_secs(5),
             Action::Route { .. } | Action::Observe | Action::Release | Action::AskGate { .. } => {
                 Duration::from_secs(10)
@@ -87,10 +74,7 @@ impl Rollout {
     /// Runs what was held back and is saved now, and what is due to be tried again.
     pub(super) fn run_due_calls(&mut self, now: Timestamp) {
         let may_route = match &self.flight.route {
-            Some(Pending {
-                action: Action::Route { at: Some(_), .. },
-                ..
-            }) => self.may_raise(now),
+            Some(Pending { action: Action::Route { at: Some(_), .. }, .. }) => self.may_raise(now),
             _ => true,
         };
         let mut flight = std::mem::take(&mut self.flight);
@@ -139,14 +123,9 @@ impl Rollout {
     /// Takes in an answer; one to an unknown or old call changes nothing.
     pub(super) fn replied(&mut self, id: EffectId, attempt: u32, reply: Reply, now: Timestamp) {
         let awaited = |slot: &Option<Pending>| {
-            slot.as_ref()
-                .is_some_and(|p| p.id == id && p.attempt == attempt && p.is_running())
+            slot.as_ref().is_some_and(|p| p.id == id && p.attempt == attempt && p.is_running())
         };
-        let Flight {
-            route,
-            measure,
-            gate,
-        } = &self.flight;
+        let Flight { route, measure, gate } = &self.flight;
         match reply {
             Reply::Applied(result) if awaited(route) => self.applied(result, now),
             Reply::Observed(result) if awaited(route) => self.observed_route(result, now),
@@ -179,11 +158,7 @@ impl Rollout {
         if matches!(self.state.phase, Phase::RollingBack { .. }) {
             return self.retry(|flight| &mut flight.route, Urgency::Now, failure, now);
         }
-        let most = if failure.kind.is_retryable() {
-            RAISE_TRIES
-        } else {
-            HOPELESS_TRIES
-        };
+        let most = if failure.kind.is_retryable() { RAISE_TRIES } else { HOPELESS_TRIES };
         let conflict = failure.kind == FailureKind::Conflict;
         if attempt >= most {
             self.note_failure(|flight| &mut flight.route, &failure, now);
@@ -220,14 +195,8 @@ impl Rollout {
         };
         if let Phase::Entering { stage, .. } = self.state.phase {
             let traffic = crate::value::Traffic::to_canary(self.stage(stage).weight);
-            let held = self.hold(Action::Route {
-                traffic,
-                at: Some(observed.version),
-            });
-            pending = Pending {
-                attempt: pending.attempt,
-                ..held
-            };
+            let held = self.hold(Action::Route { traffic, at: Some(observed.version) });
+            pending = Pending { attempt: pending.attempt, ..held };
             self.flight.route = Some(pending);
         }
     }
@@ -236,11 +205,7 @@ impl Rollout {
         match result {
             Ok(()) => self.flight.route = None,
             Err(failure) => {
-                let attempt = self
-                    .flight
-                    .route
-                    .as_ref()
-                    .map_or(RELEASE_TRIES, |p| p.attempt);
+                let attempt = self.flight.route.as_ref().map_or(RELEASE_TRIES, |p| p.attempt);
                 if attempt < RELEASE_TRIES && failure.kind.is_retryable() {
                     return self.retry(|flight| &mut flight.route, Urgency::Patient, failure, now);
                 }
@@ -252,10 +217,8 @@ impl Rollout {
     }
 
     fn measured(&mut self, answers: &[Result<Measured, Failure>], now: Timestamp) {
-        let Some(Pending {
-            action: Action::Measure { queries, until },
-            ..
-        }) = self.flight.measure.take()
+        let Some(Pending { action: Action::Measure { queries, until }, .. }) =
+            self.flight.measure.take()
         else {
             return;
         };
@@ -263,21 +226,14 @@ impl Rollout {
             return;
         };
         let at = (stage, self.state.routed);
-        let judged = self
-            .state
-            .judge
-            .judge(&self.policy, at, (&queries, until), answers, now);
+        let judged = self.state.judge.judge(&self.policy, at, (&queries, until), answers, now);
         self.judged(judged, now);
     }
 
     /// Returns the stage whose weight the canary has: while the next one is entered, still the one before.
     fn watched_stage(&self) -> Option<usize> {
         match &self.state.phase {
-            Phase::Entering {
-                stage,
-                changes: true,
-                ..
-            } => Some(stage.saturating_sub(1)),
+            Phase::Entering { stage, changes: true, .. } => Some(stage.saturating_sub(1)),
             phase => phase.stage(),
         }
     }
@@ -291,13 +247,7 @@ impl Rollout {
     ) {
         self.note_failure(&slot, &failure, now);
         if let Some(pending) = slot(&mut self.flight) {
-            let wait = backoff(
-                urgency,
-                &self.state.id,
-                pending.id,
-                pending.attempt,
-                &failure,
-            );
+            let wait = backoff(urgency, &self.state.id, pending.id, pending.attempt, &failure);
             pending.wait_until(now + wait);
         }
     }
@@ -314,14 +264,7 @@ impl Rollout {
         };
         let (action, attempt) = (pending.action.to_string(), pending.attempt);
         if attempt <= 4 || attempt.is_power_of_two() {
-            self.record(
-                now,
-                Content::CallFailed {
-                    action,
-                    attempt,
-                    failure: failure.clone(),
-                },
-            );
+            self.record(now, Content::CallFailed { action, attempt, failure: failure.clone() });
         }
     }
 }

@@ -14,17 +14,11 @@ impl Rollout {
         let Command { id, actor, kind } = command;
         if let Some((_, answer)) = self.state.commands.iter().find(|(known, _)| *known == id) {
             let answer = answer.clone();
-            return self.effects.push(Effect::Answer {
-                command: id,
-                answer,
-            });
+            return self.effects.push(Effect::Answer { command: id, answer });
         }
         if let Phase::Ended { outcome } = &self.state.phase {
             let answer = Answer::impossible(format!("the rollout is over: {outcome}"));
-            return self.effects.push(Effect::Answer {
-                command: id,
-                answer,
-            });
+            return self.effects.push(Effect::Answer { command: id, answer });
         }
         // What makes things safer takes effect, and is answered, without waiting for the store.
         let urgent = matches!(kind, CommandKind::Abort { .. } | CommandKind::Pause);
@@ -35,23 +29,12 @@ impl Rollout {
             CommandKind::Approve { gate } => (self.approve(&gate, &actor, now), None),
             CommandKind::Abort { reason } => match self.state.phase {
                 Phase::RollingBack { .. } => (Answer::Already, None),
-                _ => (
-                    Answer::Done,
-                    Some(Reason::Aborted {
-                        actor: actor.clone(),
-                        reason,
-                    }),
-                ),
+                _ => (Answer::Done, Some(Reason::Aborted { actor: actor.clone(), reason })),
             },
         };
         self.record(
             now,
-            Content::Commanded {
-                id: id.clone(),
-                actor,
-                command: text,
-                answer: answer.to_string(),
-            },
+            Content::Commanded { id: id.clone(), actor, command: text, answer: answer.to_string() },
         );
         if let Some(reason) = abort {
             self.roll_back(reason, now);
@@ -61,10 +44,7 @@ impl Rollout {
         }
         self.state.commands.push_back((id.clone(), answer.clone()));
         if urgent {
-            self.effects.push(Effect::Answer {
-                command: id,
-                answer,
-            });
+            self.effects.push(Effect::Answer { command: id, answer });
         } else {
             self.state.ledger.answer(id, answer);
         }
@@ -87,23 +67,14 @@ impl Rollout {
             return Answer::Already;
         };
         // A gate's time stood as well.
-        if let Phase::Holding {
-            asked: Some(asked), ..
-        } = &mut self.state.phase
-        {
+        if let Phase::Holding { asked: Some(asked), .. } = &mut self.state.phase {
             *asked = *asked + now.since(since);
         }
         Answer::Done
     }
 
     fn approve(&mut self, gate: &GateName, actor: &Actor, now: Timestamp) -> Answer {
-        let Phase::Holding {
-            stage,
-            opened,
-            asked: Some(_),
-            ..
-        } = self.state.phase
-        else {
+        let Phase::Holding { stage, opened, asked: Some(_), .. } = self.state.phase else {
             return Answer::impossible(format!("gate {gate} is not being asked"));
         };
         match self.stage(stage).gates.get(opened) {

@@ -47,11 +47,7 @@ impl Flight {
             Status::Running { deadline } => Some(deadline),
             Status::Waiting { until } => Some(until),
         };
-        [&self.route, &self.measure, &self.gate]
-            .into_iter()
-            .flatten()
-            .filter_map(due)
-            .min()
+        [&self.route, &self.measure, &self.gate].into_iter().flatten().filter_map(due).min()
     }
 }
 
@@ -88,18 +84,10 @@ pub(super) fn backoff(
 
 /// FNV-1a: spreads the tries of many rollouts without randomness.
 fn hash(rollout: &RolloutId, id: EffectId, attempt: u32) -> u64 {
-    let numbers = id
-        .get()
-        .to_le_bytes()
-        .into_iter()
-        .chain(attempt.to_le_bytes());
-    rollout
-        .as_str()
-        .bytes()
-        .chain(numbers)
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+    let numbers = id.get().to_le_bytes().into_iter().chain(attempt.to_le_bytes());
+    rollout.as_str().bytes().chain(numbers).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]
@@ -110,10 +98,8 @@ mod tests {
     #[test]
     fn taking_traffic_away_is_tried_again_at_once_and_never_waits_long() {
         let id: RolloutId = "a".parse().unwrap();
-        let failure = Failure {
-            retry_after_ms: Some(30_000),
-            ..Failure::new(FailureKind::RateLimited, "")
-        };
+        let failure =
+            Failure { retry_after_ms: Some(30_000), ..Failure::new(FailureKind::RateLimited, "") };
         let wait = |urgency, attempt| backoff(urgency, &id, EffectId::new(7), attempt, &failure);
         assert_eq!(wait(Urgency::Now, 1), Duration::ZERO);
         assert!((1..100).all(|n| wait(Urgency::Now, n) <= Duration::from_millis(2_500)));

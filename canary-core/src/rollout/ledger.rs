@@ -54,8 +54,7 @@ impl Ledger {
     pub(super) fn record(&mut self, at: Timestamp, content: Content) -> &Record {
         self.next_record += 1;
         let rev = self.next_rev();
-        self.outbox
-            .push_back((rev, Record::new(self.next_record, at, content)));
+        self.outbox.push_back((rev, Record::new(self.next_record, at, content)));
         &self.outbox[self.outbox.len() - 1].1
     }
 
@@ -119,19 +118,12 @@ impl Ledger {
     fn give_out(&mut self, rev: u64, effects: &mut Vec<Effect>) -> bool {
         let waiting = self.outbox.len();
         while self.outbox.front().is_some_and(|(needs, _)| *needs <= rev) {
-            effects.extend(
-                self.outbox
-                    .pop_front()
-                    .map(|(_, record)| Effect::Notify(record)),
-            );
+            effects.extend(self.outbox.pop_front().map(|(_, record)| Effect::Notify(record)));
         }
         self.transient.answers.retain(|(needs, command, answer)| {
             let ready = *needs <= rev;
             if ready {
-                effects.push(Effect::Answer {
-                    command: command.clone(),
-                    answer: answer.clone(),
-                });
+                effects.push(Effect::Answer { command: command.clone(), answer: answer.clone() });
             }
             !ready
         });
@@ -145,10 +137,7 @@ impl Ledger {
 
     /// Gives out again what the saved state says observers may not have been told.
     pub(super) fn restored(&mut self, ended: bool, effects: &mut Vec<Effect>) {
-        self.transient = Transient {
-            saved: self.rev,
-            ..Transient::default()
-        };
+        self.transient = Transient { saved: self.rev, ..Transient::default() };
         self.transient.changed = self.give_out(self.rev, effects) && ended;
     }
 

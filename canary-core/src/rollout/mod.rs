@@ -25,6 +25,7 @@ mod command;
 mod effect;
 mod event;
 mod flight;
+mod gates;
 mod judge;
 mod ledger;
 mod phase;
@@ -68,12 +69,7 @@ impl Rollout {
     ) -> (Self, Vec<Effect>) {
         let policy = policy.into();
         let state = State::new(id.clone(), &policy, now);
-        let mut rollout = Self {
-            policy,
-            state,
-            flight: Flight::default(),
-            effects: Vec::new(),
-        };
+        let mut rollout = Self { policy, state, flight: Flight::default(), effects: Vec::new() };
         rollout.record(
             now,
             Content::Started {
@@ -96,12 +92,7 @@ impl Rollout {
     ) -> Result<Self, SnapshotError> {
         let policy = policy.into();
         let state = snapshot.into_state(&policy)?;
-        Ok(Self {
-            policy,
-            state,
-            flight: Flight::default(),
-            effects: Vec::new(),
-        })
+        Ok(Self { policy, state, flight: Flight::default(), effects: Vec::new() })
     }
 
     /// Takes in what happened and returns what to do, in this order.
@@ -117,10 +108,7 @@ impl Rollout {
                 let ended = self.outcome().is_some();
                 match result {
                     Ok(()) => self.state.ledger.saved(rev, ended, &mut self.effects),
-                    Err(_) => self
-                        .state
-                        .ledger
-                        .not_saved(rev, now, ended, &mut self.effects),
+                    Err(_) => self.state.ledger.not_saved(rev, now, ended, &mut self.effects),
                 }
             }
             Event::Reply { id, attempt, reply } => self.replied(id, attempt, reply, now),
@@ -141,14 +129,10 @@ impl Rollout {
     /// command can change anything, or nothing can any more.
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
-        [
-            self.flight.deadline(),
-            self.state.ledger.deadline(),
-            self.phase_deadline(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        [self.flight.deadline(), self.state.ledger.deadline(), self.phase_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Returns all that a new holder needs, to be saved when [`Effect::Persist`] asks for it.

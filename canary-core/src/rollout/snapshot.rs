@@ -45,10 +45,7 @@ impl Snapshot {
         let mut state = state.clone();
         state.version = None;
         state.ledger.forget_transient();
-        Self {
-            version: VERSION,
-            state,
-        }
+        Self { version: VERSION, state }
     }
 
     /// Returns the rollout that it is of.
@@ -91,20 +88,14 @@ impl Snapshot {
         if self.version > VERSION {
             return Err(SnapshotError::Newer(self.version));
         }
-        let other = |what: String| SnapshotError::OtherPolicy {
-            policy: policy.name().to_owned(),
-            what,
-        };
+        let other =
+            |what: String| SnapshotError::OtherPolicy { policy: policy.name().to_owned(), what };
         let stages = policy.stages();
         match &self.state.phase {
             Phase::Entering { stage, .. } | Phase::Holding { stage, .. }
                 if *stage >= stages.len() =>
             {
-                return Err(other(format!(
-                    "it stands in stage {} of {}",
-                    stage + 1,
-                    stages.len()
-                )));
+                return Err(other(format!("it stands in stage {} of {}", stage + 1, stages.len())));
             }
             Phase::Holding { stage, opened, .. } if *opened > stages[*stage].gates.len() => {
                 return Err(other(format!(
@@ -115,10 +106,7 @@ impl Snapshot {
             _ => {}
         }
         if self.state.report.policy != policy.name() {
-            return Err(other(format!(
-                "it is of the policy `{}`",
-                self.state.report.policy
-            )));
+            return Err(other(format!("it is of the policy `{}`", self.state.report.policy)));
         }
         if !self.state.judge.fits(policy) {
             return Err(other("its checks are not the policy's".to_owned()));

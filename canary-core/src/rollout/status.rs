@@ -78,28 +78,14 @@ impl Rollout {
     }
 
     fn waiting(&self, now: Timestamp) -> (u64, Waiting) {
-        let Phase::Holding {
-            stage,
-            held_ms,
-            opened,
-            asked,
-        } = self.state.phase
-        else {
-            let waiting = if self.outcome().is_some() {
-                Waiting::Nothing
-            } else {
-                Waiting::Router
-            };
+        let Phase::Holding { stage, held_ms, opened, asked } = self.state.phase else {
+            let waiting = if self.outcome().is_some() { Waiting::Nothing } else { Waiting::Router };
             return (0, waiting);
         };
         let stage = self.stage(stage);
         let live =
             !judge::any_applies(&self.policy, self.state.routed) && self.state.paused.is_none();
-        let since = if live {
-            millis(now.since(self.state.counted_to))
-        } else {
-            0
-        };
+        let since = if live { millis(now.since(self.state.counted_to)) } else { 0 };
         let held_ms = held_ms.saturating_add(since).min(stage.hold_ms);
         let waiting = match stage.gates.get(opened) {
             _ if self.state.paused.is_some() => Waiting::Resume,

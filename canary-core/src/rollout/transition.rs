@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use super::judge::{self, Guilt, Judged};
 use super::{Action, Effect, Phase, Rollout};
-use crate::policy::{GateKind, Otherwise};
-use crate::ports::{Decision, GateContext};
 use crate::record::{Content, Outcome, Reason, Ruling};
 use crate::value::{Epoch, Timestamp, Traffic, Weight, Window, millis};
 
@@ -33,28 +31,13 @@ impl Rollout {
             Phase::Starting | Phase::Releasing { .. } | Phase::Ended { .. } => None,
             Phase::Entering { .. } => self.state.next_tick,
             Phase::RollingBack { stuck_at, .. } => Some(*stuck_at),
-            Phase::Holding {
-                stage,
-                held_ms,
-                opened,
-                asked,
-            } => {
+            Phase::Holding { stage, held_ms, opened, asked } => {
                 let running = self.state.paused.is_none();
                 let live = running && !judge::any_applies(&self.policy, self.state.routed);
-                let hold = if live {
-                    hold_ends(*held_ms, self.stage(*stage).hold())
-                } else {
-                    None
-                };
-                let gate = if running {
-                    self.gate_times_out(*stage, *opened, *asked)
-                } else {
-                    None
-                };
-                [self.state.next_tick, hold, gate]
-                    .into_iter()
-                    .flatten()
-                    .min()
+                let hold = if live { hold_ends(*held_ms, self.stage(*stage).hold()) } else { None };
+                let gate =
+                    if running { self.gate_times_out(*stage, *opened, *asked) } else { None };
+                [self.state.next_tick, hold, gate].into_iter().flatten().min()
             }
         }
     }
@@ -73,36 +56,22 @@ impl Rollout {
     }
 
     fn tick_if_due(&mut self, now: Timestamp) {
-        let watching = matches!(
-            self.state.phase,
-            Phase::Entering { .. } | Phase::Holding { .. }
-        );
+        let watching = matches!(self.state.phase, Phase::Entering { .. } | Phase::Holding { .. });
         let Some(due) = self.state.next_tick.filter(|due| watching && *due <= now) else {
             return;
         };
         // A look that is a whole interval late is not made up for.
         let next = due + self.policy.every();
-        self.state.next_tick = Some(if next > now {
-            next
-        } else {
-            now + self.policy.every()
-        });
+        self.state.next_tick = Some(if next > now { next } else { now + self.policy.every() });
         if self.flight.measure.is_none() && self.state.routed != Weight::ZERO {
-            let action = Action::Measure {
-                queries: self.state.judge.queries(),
-                until: now,
-            };
+            let action = Action::Measure { queries: self.state.judge.queries(), until: now };
             self.flight.measure = Some(self.run(action, now));
         }
     }
 
     /// Takes in what a tick showed.
     pub(super) fn judged(&mut self, judged: Judged, now: Timestamp) {
-        let Judged {
-            mut judgement,
-            covered,
-            guilty,
-        } = judged;
+        let Judged { mut judgement, covered, guilty } = judged;
         if let (Ruling::GoOn, Some(window), None) = (judgement.ruling, covered, self.state.paused) {
             let seen = self.observed(window);
             if let Phase::Holding { held_ms, .. } = &mut self.state.phase {
@@ -124,43 +93,18 @@ impl Rollout {
     /// Returns the milliseconds of a window in which somebody looked: downtime counts for nothing.
     fn observed(&self, window: Window) -> u64 {
         let blind = self.state.blind.map_or(Duration::ZERO, |blind| {
-            blind
-                .until
-                .min(window.until)
-                .since(blind.after.max(window.after))
+            blind.until.min(window.until).since(blind.after.max(window.after))
         });
         millis(window.length().saturating_sub(blind))
     }
 
     /// Goes on to the next gate, stage or end when everything that is needed is there.
     fn move_on(&mut self, now: Timestamp) {
-        let Phase::Holding {
-            stage,
-            held_ms,
-            opened,
-            asked,
-        } = self.state.phase
-        else {
-            return;
-        };
         if self.state.paused.is_some() {
             return;
         }
-        if let Some(gate) = self.policy.stages()[stage].gates.get(opened).cloned()
-            && asked.is_some()
-            && self
-                .gate_times_out(stage, opened, asked)
-                .is_some_and(|at| at <= now)
-        {
-            let spec = self.policy.gate(&gate);
-            match spec.otherwise {
-                Otherwise::Open => return self.open_gate(None, now),
-                Otherwise::RollBack => {
-                    let after_ms = spec.timeout_ms.unwrap_or_default();
-                    return self.roll_back(Reason::GateTimedOut { gate, after_ms }, now);
-                }
-            }
-        }
+        self.time_out_gate(now);
+        let Phase::Holding { stage, held_ms, opened, asked } = self.state.phase else { return };
         let held = Duration::from_millis(held_ms) >= self.stage(stage).hold();
         if !held || !self.may_leave(now) {
             return;
@@ -172,9 +116,7 @@ impl Rollout {
         } else {
             self.state.next_tick = None;
             self.cancel_all();
-            self.state.phase = Phase::Releasing {
-                outcome: Outcome::Promoted,
-            };
+            self.state.phase = Phase::Releasing { outcome: Outcome::Promoted };
         }
     }
 
@@ -195,115 +137,22 @@ impl Rollout {
 
     fn enter(&mut self, stage: usize, now: Timestamp) {
         let (name, weight) = (self.stage(stage).name.clone(), self.stage(stage).weight);
-        self.state.phase = Phase::Entering {
-            stage,
-            held_ms: 0,
-            changes: true,
-        };
-        self.record(
-            now,
-            Content::StageEntered {
-                stage,
-                name,
-                weight,
-            },
-        );
-    }
-
-    fn ask_gate(&mut self, stage: usize, opened: usize, asked: Option<Timestamp>, now: Timestamp) {
-        let name = self.stage(stage).gates[opened].clone();
-        let stage_name = self.stage(stage).name.clone();
-        if asked.is_none() {
-            if let Phase::Holding { asked, .. } = &mut self.state.phase {
-                *asked = Some(now);
-            }
-            self.record(
-                now,
-                Content::GateAsked {
-                    gate: name.clone(),
-                    stage: stage_name.clone(),
-                },
-            );
-        }
-        if self.policy.gate(&name).kind == GateKind::Supplied && self.flight.gate.is_none() {
-            let context = GateContext::new(name, stage_name, self.state.routed);
-            self.flight.gate = Some(self.run(Action::AskGate { context }, now));
-        }
-    }
-
-    fn gate_times_out(
-        &self,
-        stage: usize,
-        opened: usize,
-        asked: Option<Timestamp>,
-    ) -> Option<Timestamp> {
-        let gate = self.stage(stage).gates.get(opened)?;
-        Some(asked? + Duration::from_millis(self.policy.gate(gate).timeout_ms?))
-    }
-
-    /// Opens the gate that is asked, and goes on if nothing else is missing.
-    pub(super) fn open_gate(&mut self, by: Option<crate::value::Actor>, now: Timestamp) {
-        let Phase::Holding {
-            stage,
-            opened,
-            asked,
-            ..
-        } = &mut self.state.phase
-        else {
-            return;
-        };
-        let (stage, at) = (*stage, *opened);
-        (*opened, *asked) = (at + 1, None);
-        if let Some(gate) = self.stage(stage).gates.get(at).cloned() {
-            self.cancel(|flight| &mut flight.gate);
-            self.record(now, Content::GateOpened { gate, by });
-        }
-        self.move_on(now);
-    }
-
-    /// Takes in what a gate said; its call is answered.
-    pub(super) fn gate_decided(&mut self, decision: Decision, now: Timestamp) {
-        let Some(mut pending) = self.flight.gate.take() else {
-            return;
-        };
-        match (decision, &pending.action) {
-            (Decision::Open, _) => self.open_gate(None, now),
-            (Decision::Reject { why }, Action::AskGate { context }) => {
-                let gate = context.gate.clone();
-                self.roll_back(Reason::GateRejected { gate, why }, now);
-            }
-            (Decision::Wait { retry_after_ms, .. }, _) => {
-                pending
-                    .wait_until(now + Duration::from_millis(retry_after_ms.clamp(100, 3_600_000)));
-                self.flight.gate = Some(pending);
-            }
-            (Decision::Reject { .. }, _) => {}
-        }
+        self.state.phase = Phase::Entering { stage, held_ms: 0, changes: true };
+        self.record(now, Content::StageEntered { stage, name, weight });
     }
 
     /// Takes the canary back: looked at first, and waits for nothing but the router.
     pub(super) fn roll_back(&mut self, reason: Reason, now: Timestamp) {
         let stuck_at = now + self.policy.rollback_within();
-        self.record(
-            now,
-            Content::RollbackDecided {
-                reason: reason.clone(),
-            },
-        );
+        self.record(now, Content::RollbackDecided { reason: reason.clone() });
         self.state.next_tick = None;
-        self.state.phase = Phase::RollingBack {
-            reason,
-            since: now,
-            stuck_at,
-        };
+        self.state.phase = Phase::RollingBack { reason, since: now, stuck_at };
         self.cancel_all();
     }
 
     fn call_stuck(&mut self, now: Timestamp) {
         let within = self.policy.rollback_within();
-        if let Phase::RollingBack {
-            since, stuck_at, ..
-        } = &mut self.state.phase
+        if let Phase::RollingBack { since, stuck_at, .. } = &mut self.state.phase
             && *stuck_at <= now
         {
             *stuck_at = now + within;
@@ -318,11 +167,7 @@ impl Rollout {
         self.record(now, Content::TrafficAccepted { weight, effective });
         match self.state.phase.clone() {
             Phase::Starting => self.enter(0, now),
-            Phase::Entering {
-                stage,
-                held_ms,
-                changes,
-            } => {
+            Phase::Entering { stage, held_ms, changes } => {
                 if changes {
                     self.cancel(|flight| &mut flight.measure);
                     let from = now + self.policy.settle();
@@ -330,17 +175,10 @@ impl Rollout {
                     self.state.counted_to = from;
                     self.state.next_tick = Some(from + self.policy.every());
                 }
-                self.state.phase = Phase::Holding {
-                    stage,
-                    held_ms,
-                    opened: 0,
-                    asked: None,
-                };
+                self.state.phase = Phase::Holding { stage, held_ms, opened: 0, asked: None };
             }
             Phase::RollingBack { reason, .. } if weight == Weight::ZERO => {
-                self.state.phase = Phase::Releasing {
-                    outcome: Outcome::RolledBack { reason },
-                };
+                self.state.phase = Phase::Releasing { outcome: Outcome::RolledBack { reason } };
             }
             _ => {}
         }
@@ -348,12 +186,7 @@ impl Rollout {
 
     pub(super) fn released(&mut self, now: Timestamp) {
         if let Phase::Releasing { outcome } = self.state.phase.clone() {
-            self.record(
-                now,
-                Content::Ended {
-                    outcome: outcome.clone(),
-                },
-            );
+            self.record(now, Content::Ended { outcome: outcome.clone() });
             self.state.phase = Phase::Ended { outcome };
         }
     }
@@ -369,10 +202,7 @@ impl Rollout {
         self.state.epoch = self.state.epoch.next().max(Epoch::begun_at(now));
         self.record(
             now,
-            Content::Restored {
-                epoch: self.state.epoch,
-                down_ms: millis(down.length()),
-            },
+            Content::Restored { epoch: self.state.epoch, down_ms: millis(down.length()) },
         );
         self.state.version = None;
         self.state.counted_to = self.state.counted_to.max(now);
@@ -382,11 +212,7 @@ impl Rollout {
             unchanged => unchanged,
         };
         if let Phase::Holding { stage, held_ms, .. } = self.state.phase {
-            self.state.phase = Phase::Entering {
-                stage,
-                held_ms,
-                changes: false,
-            };
+            self.state.phase = Phase::Entering { stage, held_ms, changes: false };
         }
     }
 
@@ -395,10 +221,7 @@ impl Rollout {
         if self.flight.route.is_some() {
             return;
         }
-        let none = Action::Route {
-            traffic: Traffic::all_stable(),
-            at: None,
-        };
+        let none = Action::Route { traffic: Traffic::all_stable(), at: None };
         let pending = match &self.state.phase {
             Phase::Starting => self.hold(none),
             // Until the first save the target may be somebody else's.
@@ -408,10 +231,7 @@ impl Rollout {
             Phase::Entering { stage, .. } => match self.state.version.clone() {
                 Some(at) => {
                     let traffic = Traffic::to_canary(self.stage(*stage).weight);
-                    self.hold(Action::Route {
-                        traffic,
-                        at: Some(at),
-                    })
+                    self.hold(Action::Route { traffic, at: Some(at) })
                 }
                 None => self.run(Action::Observe, now),
             },

@@ -54,17 +54,12 @@ impl Simulation {
         Self {
             policy: Arc::new(policy.clone()),
             requests_per_second: 100.0,
-            services: BySide {
-                stable: Service::healthy(),
-                canary: Service::healthy(),
-            },
+            services: BySide { stable: Service::healthy(), canary: Service::healthy() },
             seed: 0,
             gates: BTreeMap::new(),
             commands: Vec::new(),
             crash_after: None,
-            limit: holds
-                .saturating_mul(4)
-                .saturating_add(Duration::from_secs(3600)),
+            limit: holds.saturating_mul(4).saturating_add(Duration::from_secs(3600)),
         }
     }
 
@@ -154,11 +149,8 @@ struct Run<'a, F> {
 impl<'a, F: FnMut(&Record)> Run<'a, F> {
     fn new(plan: &'a Simulation, observe: F) -> Self {
         let (rollout, effects) = start(plan);
-        let commands = plan
-            .commands
-            .iter()
-            .map(|(after, kind)| (BEGIN + *after, kind.clone()))
-            .collect();
+        let commands =
+            plan.commands.iter().map(|(after, kind)| (BEGIN + *after, kind.clone())).collect();
         let mut run = Self {
             plan,
             world: plan.world(),
@@ -215,10 +207,7 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
             match effect {
                 Effect::Persist { rev } => {
                     self.saved = Some(self.rollout.snapshot());
-                    self.queue.push_back(Event::Persisted {
-                        rev,
-                        result: Ok(()),
-                    });
+                    self.queue.push_back(Event::Persisted { rev, result: Ok(()) });
                 }
                 Effect::Run { call, action } => {
                     let reply = match &action {
@@ -251,10 +240,8 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
     /// Forgets everything but the saved state and the world, and takes over from there.
     fn crash(&mut self) {
         self.queue.clear();
-        let restored = self
-            .saved
-            .clone()
-            .map(|saved| Rollout::restore(saved, Arc::clone(&self.plan.policy)));
+        let restored =
+            self.saved.clone().map(|saved| Rollout::restore(saved, Arc::clone(&self.plan.policy)));
         let effects = match restored {
             Some(Ok(rollout)) => {
                 self.rollout = rollout;
@@ -270,18 +257,12 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
     }
 
     fn opening(&self, gate: &GateName) -> Opening {
-        self.plan
-            .gates
-            .get(gate.as_str())
-            .copied()
-            .unwrap_or(Opening::AtOnce)
+        self.plan.gates.get(gate.as_str()).copied().unwrap_or(Opening::AtOnce)
     }
 
     fn ask_gate(&self, gate: &GateName) -> Reply {
         let waited = match self.rollout.phase() {
-            Phase::Holding {
-                asked: Some(asked), ..
-            } => self.now.since(*asked),
+            Phase::Holding { asked: Some(asked), .. } => self.now.since(*asked),
             _ => Duration::ZERO,
         };
         let decision = match self.opening(gate) {
@@ -299,22 +280,11 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
 
     /// Lets somebody approve the gate that waits for it, when the plan says so.
     fn arrange_approval(&mut self) {
-        let Phase::Holding {
-            stage,
-            opened,
-            asked: Some(asked),
-            ..
-        } = *self.rollout.phase()
-        else {
+        let Phase::Holding { stage, opened, asked: Some(asked), .. } = *self.rollout.phase() else {
             return;
         };
-        let Some(gate) = self
-            .rollout
-            .policy()
-            .stages()
-            .get(stage)
-            .and_then(|s| s.gates.get(opened))
-            .cloned()
+        let Some(gate) =
+            self.rollout.policy().stages().get(stage).and_then(|s| s.gates.get(opened)).cloned()
         else {
             return;
         };
@@ -330,8 +300,7 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
             Opening::Never => return,
         };
         let position = self.commands.partition_point(|(time, _)| *time <= at);
-        self.commands
-            .insert(position, (at, CommandKind::Approve { gate }));
+        self.commands.insert(position, (at, CommandKind::Approve { gate }));
     }
 }
 

@@ -18,20 +18,12 @@ pub(super) const SPREAD: f64 = 0.5;
 impl Service {
     /// A service that fails one request in a thousand and answers half of them within 50 ms.
     pub const fn healthy() -> Self {
-        Self {
-            error_rate: 0.001,
-            median_ms: 50.0,
-            silent: false,
-        }
+        Self { error_rate: 0.001, median_ms: 50.0, silent: false }
     }
 
     /// Fails this share of the requests, 0 to 1; what lies outside counts as the nearer end.
     pub const fn errors(mut self, rate: f64) -> Self {
-        self.error_rate = if rate.is_nan() {
-            0.0
-        } else {
-            rate.clamp(0.0, 1.0)
-        };
+        self.error_rate = if rate.is_nan() { 0.0 } else { rate.clamp(0.0, 1.0) };
         self
     }
 

@@ -31,24 +31,14 @@ impl World {
     #[must_use]
     pub const fn new(requests_per_second: f64, services: BySide<Service>, seed: u64) -> Self {
         let last = (Epoch::new(0), EffectId::new(0), 0);
-        Self {
-            requests_per_second,
-            services,
-            seed,
-            weights: Vec::new(),
-            last,
-        }
+        Self { requests_per_second, services, seed, weights: Vec::new(), last }
     }
 
     /// Returns the weight in force at a time.
     #[must_use]
     pub fn weight_at(&self, at: Timestamp) -> Weight {
         let before = |(since, _): &&(Timestamp, Weight)| *since <= at;
-        self.weights
-            .iter()
-            .rev()
-            .find(before)
-            .map_or(Weight::ZERO, |(_, weight)| *weight)
+        self.weights.iter().rev().find(before).map_or(Weight::ZERO, |(_, weight)| *weight)
     }
 
     /// Configures the route, as a router does.
@@ -89,10 +79,7 @@ impl World {
     /// Answers queries, as a metric source does.
     #[must_use]
     pub fn measure(&self, queries: &[Query], until: Timestamp) -> Vec<Result<Measured, Failure>> {
-        queries
-            .iter()
-            .map(|query| self.answer(query, until))
-            .collect()
+        queries.iter().map(|query| self.answer(query, until)).collect()
     }
 
     fn answer(&self, query: &Query, until: Timestamp) -> Result<Measured, Failure> {
@@ -101,11 +88,7 @@ impl World {
             return Ok(Measured::pending(query.after));
         }
         let read = |side| self.read(&query.signal, side, window);
-        Ok(Measured::new(
-            window,
-            read(Side::Stable)?,
-            read(Side::Canary)?,
-        ))
+        Ok(Measured::new(window, read(Side::Stable)?, read(Side::Canary)?))
     }
 
     fn read(&self, signal: &Signal, side: Side, window: Window) -> Result<Reading, Failure> {
@@ -113,23 +96,15 @@ impl World {
         if service.silent {
             return Ok(Reading::NoData);
         }
-        let total = self
-            .draw(side, 0, window)
-            .poisson(self.expected(side, window));
+        let total = self.draw(side, 0, window).poisson(self.expected(side, window));
         match signal {
             Signal::Requests => {
-                let bad = self
-                    .draw(side, 1, window)
-                    .binomial(total, service.error_rate);
-                Counts::new(total, bad)
-                    .map(Reading::Counts)
-                    .map_err(invalid)
+                let bad = self.draw(side, 1, window).binomial(total, service.error_rate);
+                Counts::new(total, bad).map(Reading::Counts).map_err(invalid)
             }
             Signal::Latency => {
                 let counts = spread_out(&mut self.draw(side, 2, window), total, service.median_ms);
-                Buckets::new(BOUNDS.to_vec(), counts)
-                    .map(Reading::Buckets)
-                    .map_err(invalid)
+                Buckets::new(BOUNDS.to_vec(), counts).map(Reading::Buckets).map_err(invalid)
             }
             Signal::Custom(name) => Err(Failure::new(
                 FailureKind::Unsupported,
@@ -141,24 +116,14 @@ impl World {
     /// Opens the stream for one side's draw in a window: a window that is asked for again shows the same.
     fn draw(&self, side: Side, what: u64, window: Window) -> Draw {
         let stream = what * 2 + u64::from(side == Side::Canary);
-        Draw::keyed([
-            self.seed,
-            window.after.as_millis(),
-            window.until.as_millis(),
-            stream,
-        ])
+        Draw::keyed([self.seed, window.after.as_millis(), window.until.as_millis(), stream])
     }
 
     /// Returns the mean number of a side's requests in a window, over the weights that were in force in it.
     fn expected(&self, side: Side, window: Window) -> f64 {
         let mut requests = 0.0;
         let mut until = window.until;
-        let starts = self
-            .weights
-            .iter()
-            .rev()
-            .copied()
-            .chain([(Timestamp::EPOCH, Weight::ZERO)]);
+        let starts = self.weights.iter().rev().copied().chain([(Timestamp::EPOCH, Weight::ZERO)]);
         for (since, weight) in starts {
             let from = since.max(window.after);
             if from < until {
@@ -188,11 +153,8 @@ fn spread_out(draw: &mut Draw, total: u64, median_ms: f64) -> Vec<u64> {
     let mut counts = Vec::with_capacity(BOUNDS.len() + 1);
     for bound in BOUNDS {
         let reach = below(bound);
-        let share = if mass_left > 0.0 {
-            ((reach - reached) / mass_left).clamp(0.0, 1.0)
-        } else {
-            1.0
-        };
+        let share =
+            if mass_left > 0.0 { ((reach - reached) / mass_left).clamp(0.0, 1.0) } else { 1.0 };
         let count = draw.binomial(left, share);
         counts.push(count);
         left -= count;

@@ -43,9 +43,7 @@ impl FileStore {
     /// Keeps rollouts below this folder, which is made when it is first needed.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self {
-            folder: Arc::new(folder.into()),
-        }
+        Self { folder: Arc::new(folder.into()) }
     }
 
     /// Runs a change of one target on a thread that may wait for the disk.
@@ -54,18 +52,14 @@ impl FileStore {
         target: &Target,
         work: impl FnOnce(&Place) -> Result<T, PortError> + Send + 'static,
     ) -> Result<T, PortError> {
-        let place = Place {
-            folder: self.folder.join(target.as_str().replace('/', "~")),
-        };
+        let place = Place { folder: self.folder.join(target.as_str().replace('/', "~")) };
         let done = tokio::task::spawn_blocking(move || {
             let _lock = place.lock()?;
             work(&place)
         });
         done.await.unwrap_or_else(|error| {
-            Err(
-                PortError::new(FailureKind::Internal, "the file store's thread died")
-                    .with_source(error),
-            )
+            Err(PortError::new(FailureKind::Internal, "the file store's thread died")
+                .with_source(error))
         })
     }
 }
@@ -93,18 +87,11 @@ impl StateStore for FileStore {
             // replaced leaves the old state with its old policy.
             place.write(
                 &place.policy_name(revision),
-                &PolicyFile {
-                    claim: revision,
-                    policy: claim.policy,
-                },
+                &PolicyFile { claim: revision, policy: claim.policy },
             )?;
             place.write(
                 "state.json",
-                &StateFile {
-                    revision,
-                    claim: revision,
-                    state: claim.state,
-                },
+                &StateFile { revision, claim: revision, state: claim.state },
             )?;
             place.forget_policies_but(revision);
             Ok(revision)
@@ -125,14 +112,7 @@ impl StateStore for FileStore {
                 _ => return Err(place.conflict()),
             };
             let revision = expect.next();
-            place.write(
-                "state.json",
-                &StateFile {
-                    revision,
-                    claim,
-                    state,
-                },
-            )?;
+            place.write("state.json", &StateFile { revision, claim, state })?;
             Ok(revision)
         })
         .await
@@ -157,11 +137,7 @@ impl Place {
         let path = self.folder.join("lock");
         let open = || -> io::Result<File> {
             fs::create_dir_all(&self.folder)?;
-            let file = File::options()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(&path)?;
+            let file = File::options().create(true).truncate(false).write(true).open(&path)?;
             file.lock()?;
             Ok(file)
         };
@@ -176,16 +152,10 @@ impl Place {
         let policy: PolicyFile = self.read(&name)?.ok_or_else(|| {
             PortError::new(
                 FailureKind::Invalid,
-                format!(
-                    "{} is missing beside its state",
-                    self.folder.join(name).display()
-                ),
+                format!("{} is missing beside its state", self.folder.join(name).display()),
             )
         })?;
-        Ok(Some(Stored::new(
-            Claim::new(policy.policy, file.state),
-            file.revision,
-        )))
+        Ok(Some(Stored::new(Claim::new(policy.policy, file.state), file.revision)))
     }
 
     fn state(&self) -> Result<Option<StateFile>, PortError> {
@@ -204,19 +174,13 @@ impl Place {
             Err(error) => return Err(failed("read", &path, error)),
         };
         serde_json::from_slice(&text).map(Some).map_err(|error| {
-            let message = format!(
-                "{} holds no rollout that this library can read",
-                path.display()
-            );
+            let message = format!("{} holds no rollout that this library can read", path.display());
             PortError::new(FailureKind::Invalid, message).with_source(error)
         })
     }
 
     fn write(&self, name: &str, value: &impl Serialize) -> Result<(), PortError> {
-        let (path, beside) = (
-            self.folder.join(name),
-            self.folder.join(format!("{name}.new")),
-        );
+        let (path, beside) = (self.folder.join(name), self.folder.join(format!("{name}.new")));
         let replace = || -> io::Result<()> {
             let mut file = File::create(&beside)?;
             file.write_all(&serde_json::to_vec(value)?)?;

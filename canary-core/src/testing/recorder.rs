@@ -21,18 +21,12 @@ impl Recorder {
     /// Returns what it has heard so far.
     #[must_use]
     pub fn records(&self) -> Vec<Record> {
-        self.records
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Observer for Recorder {
     fn notice(&self, record: &Record) {
-        self.records
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(record.clone());
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).push(record.clone());
     }
 }

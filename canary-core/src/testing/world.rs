@@ -21,9 +21,7 @@ impl WorldPorts {
     /// Takes a world.
     #[must_use]
     pub fn new(world: World) -> Self {
-        Self {
-            world: Arc::new(Mutex::new(world)),
-        }
+        Self { world: Arc::new(Mutex::new(world)) }
     }
 
     /// Returns the canary's weight at a time.
@@ -53,9 +51,7 @@ impl TrafficRouter for WorldPorts {
         traffic: &Traffic,
         at: Option<&Version>,
     ) -> Result<Applied, PortError> {
-        self.world()
-            .apply(call, traffic, at)
-            .map_err(PortError::from)
+        self.world().apply(call, traffic, at).map_err(PortError::from)
     }
 }
 
@@ -68,10 +64,7 @@ impl MetricSource for WorldPorts {
         until: Timestamp,
     ) -> Vec<Result<Measured, PortError>> {
         let answers = self.world().measure(queries, until);
-        answers
-            .into_iter()
-            .map(|answer| answer.map_err(PortError::from))
-            .collect()
+        answers.into_iter().map(|answer| answer.map_err(PortError::from)).collect()
     }
 }
 

@@ -35,10 +35,7 @@ impl FailureKind {
     /// Tells whether the same call may work a little later.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
-        matches!(
-            self,
-            Self::Unavailable | Self::Timeout | Self::RateLimited | Self::Conflict
-        )
+        matches!(self, Self::Unavailable | Self::Timeout | Self::RateLimited | Self::Conflict)
     }
 
     /// Returns its stable name, as it stands in JSON.
@@ -83,10 +80,6 @@ impl Failure {
     /// Puts a kind and a sentence together.
     #[must_use]
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            retry_after_ms: None,
-        }
+        Self { kind, message: message.into(), retry_after_ms: None }
     }
 }

@@ -30,11 +30,7 @@ fn check(what: &'static str, text: &str, extra: &[char]) -> Result<(), InvalidNa
     } else {
         return Ok(());
     };
-    Err(InvalidName {
-        what,
-        text: text.chars().take(160).collect(),
-        why,
-    })
+    Err(InvalidName { what, text: text.chars().take(160).collect(), why })
 }
 
 macro_rules! name {

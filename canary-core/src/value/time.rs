@@ -68,10 +68,7 @@ impl fmt::Display for Timestamp {
         let (year, month, day) = civil_from_days(days);
         let (h, m, s) = (rest / 3_600_000, rest / 60_000 % 60, rest / 1000 % 60);
         let ms = rest % 1000;
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{ms:03}Z"
-        )
+        write!(f, "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{ms:03}Z")
     }
 }
 
@@ -86,11 +83,7 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     (year, month, day)
 }
@@ -111,10 +104,7 @@ impl Window {
     /// Returns the window between two instants; empty if they are reversed.
     #[must_use]
     pub fn new(after: Timestamp, until: Timestamp) -> Self {
-        Self {
-            after,
-            until: until.max(after),
-        }
+        Self { after, until: until.max(after) }
     }
 
     /// Returns its length.

@@ -22,11 +22,7 @@ impl Weight {
     /// Returns the weight of a whole percentage; more than 100 counts as 100.
     #[must_use]
     pub const fn percent(percent: u8) -> Self {
-        if percent >= 100 {
-            Self::FULL
-        } else {
-            Self(percent as u16 * 100)
-        }
+        if percent >= 100 { Self::FULL } else { Self(percent as u16 * 100) }
     }
 
     /// Returns the weight of this many basis points.
@@ -99,9 +95,7 @@ impl Traffic {
     /// Returns the traffic that sends nothing to the canary.
     #[must_use]
     pub const fn all_stable() -> Self {
-        Self {
-            canary: Weight::ZERO,
-        }
+        Self { canary: Weight::ZERO }
     }
 
     /// Returns the traffic that sends this share to the canary.
@@ -117,27 +111,16 @@ mod tests {
 
     #[test]
     fn a_weight_is_written_as_the_percentage_it_is() {
-        for (basis_points, text) in [
-            (0, "0%"),
-            (5, "0.05%"),
-            (50, "0.5%"),
-            (100, "1%"),
-            (1234, "12.34%"),
-            (10_000, "100%"),
-        ] {
-            assert_eq!(
-                Weight::from_basis_points(basis_points).unwrap().to_string(),
-                text
-            );
+        for (basis_points, text) in
+            [(0, "0%"), (5, "0.05%"), (50, "0.5%"), (100, "1%"), (1234, "12.34%"), (10_000, "100%")]
+        {
+            assert_eq!(Weight::from_basis_points(basis_points).unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn no_weight_is_above_full() {
-        assert_eq!(
-            Weight::from_basis_points(10_001),
-            Err(InvalidWeight(10_001))
-        );
+        assert_eq!(Weight::from_basis_points(10_001), Err(InvalidWeight(10_001)));
         assert_eq!(Weight::percent(255), Weight::FULL);
         assert_eq!(Weight::percent(1).rest(), 9_900);
     }

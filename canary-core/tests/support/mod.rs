@@ -20,10 +20,7 @@ pub(crate) fn policy() -> Policy {
         .every(Duration::from_secs(10))
         .stage("tenth", Weight::percent(10), Duration::from_secs(20))
         .stage("half", Weight::percent(50), Duration::from_secs(10))
-        .gate(
-            "oncall",
-            GateSpec::approval().timeout(Duration::from_secs(600)),
-        )
+        .gate("oncall", GateSpec::approval().timeout(Duration::from_secs(600)))
         .stage("full", Weight::FULL, Duration::from_secs(10))
         .check(Check::above("errors", "error_rate", 0.05))
         .no_data(NoData::new(Duration::from_secs(30), Then::RollBack))
@@ -81,47 +78,28 @@ impl Bench {
     /// Moves time on to the deadline, which must lie this far ahead.
     pub(crate) fn tick(&mut self, ahead: Duration) -> Vec<String> {
         let deadline = self.rollout.deadline().expect("something is due");
-        assert_eq!(
-            deadline.since(self.now),
-            ahead,
-            "the deadline lies elsewhere"
-        );
+        assert_eq!(deadline.since(self.now), ahead, "the deadline lies elsewhere");
         self.now = deadline;
         self.step(Event::Tick)
     }
 
     pub(crate) fn saved(&mut self, rev: u64) -> Vec<String> {
-        self.step(Event::Persisted {
-            rev,
-            result: Ok(()),
-        })
+        self.step(Event::Persisted { rev, result: Ok(()) })
     }
 
     pub(crate) fn command(&mut self, kind: CommandKind) -> Vec<String> {
         self.commands += 1;
         let id = format!("c{}", self.commands).parse().unwrap();
-        self.step(Event::Command(Command::new(
-            id,
-            "ana".parse().unwrap(),
-            kind,
-        )))
+        self.step(Event::Command(Command::new(id, "ana".parse().unwrap(), kind)))
     }
 
     /// Answers the only open call of a sort.
     fn reply(&mut self, sort: &str, answer: impl FnOnce(&Action) -> Reply) -> Vec<String> {
-        let at = self
-            .open
-            .iter()
-            .position(|(_, action)| action.to_string().contains(sort));
-        let (call, action) = self
-            .open
-            .remove(at.unwrap_or_else(|| panic!("nothing to {sort}: {:?}", self.open)));
+        let at = self.open.iter().position(|(_, action)| action.to_string().contains(sort));
+        let (call, action) =
+            self.open.remove(at.unwrap_or_else(|| panic!("nothing to {sort}: {:?}", self.open)));
         let reply = answer(&action);
-        self.step(Event::Reply {
-            id: call.id,
-            attempt: call.attempt,
-            reply,
-        })
+        self.step(Event::Reply { id: call.id, attempt: call.attempt, reply })
     }
 
     pub(crate) fn route_ok(&mut self) -> Vec<String> {
@@ -136,18 +114,14 @@ impl Bench {
     }
 
     pub(crate) fn route_fails(&mut self, kind: FailureKind) -> Vec<String> {
-        self.reply("route", |_| {
-            Reply::Applied(Err(Failure::new(kind, "no luck")))
-        })
+        self.reply("route", |_| Reply::Applied(Err(Failure::new(kind, "no luck"))))
     }
 
     pub(crate) fn observed(&mut self, weight: Weight) -> Vec<String> {
         self.version += 1;
         let version = Version::new(format!("v{}", self.version));
         let traffic = Traffic::to_canary(weight);
-        self.reply("observe", |_| {
-            Reply::Observed(Ok(Observed::new(traffic, version)))
-        })
+        self.reply("observe", |_| Reply::Observed(Ok(Observed::new(traffic, version))))
     }
 
     /// Answers with 1000 requests of stable and 100 of the canary, so many of which failed.
@@ -167,11 +141,7 @@ impl Bench {
                     .iter()
                     .map(|Query { after, .. }| {
                         let stable = Reading::Counts(Counts::new(1000, 1).unwrap());
-                        Ok(Measured::new(
-                            Window::new(*after, *until),
-                            stable,
-                            canary.clone(),
-                        ))
+                        Ok(Measured::new(Window::new(*after, *until), stable, canary.clone()))
                     })
                     .collect(),
             ),
@@ -204,9 +174,7 @@ impl Bench {
                 Some(Action::AskGate { .. }) => drop(self.decided(Decision::Open)),
                 Some(Action::Release) => drop(self.release_ok()),
                 None if matches!(self.rollout.phase(), Phase::Holding { asked: Some(_), .. }) => {
-                    self.command(CommandKind::Approve {
-                        gate: "oncall".parse().unwrap(),
-                    });
+                    self.command(CommandKind::Approve { gate: "oncall".parse().unwrap() });
                 }
                 None => {
                     if let Some(deadline) = self.rollout.deadline() {
@@ -233,9 +201,7 @@ pub(crate) fn show(effect: &Effect) -> String {
         Effect::Persist { rev } => format!("persist {rev}"),
         Effect::Run { call, action } => {
             let at = match action {
-                Action::Route {
-                    at: Some(version), ..
-                } => format!(" at {version}"),
+                Action::Route { at: Some(version), .. } => format!(" at {version}"),
                 _ => String::new(),
             };
             format!("run {}.{} {action}{at}", call.id, call.attempt)
@@ -260,18 +226,13 @@ fn name(content: &Content) -> String {
         Content::GateOpened { gate, by } => {
             format!(
                 "opened {gate}{}",
-                by.as_ref()
-                    .map_or_else(String::new, |by| format!(" by {by}"))
+                by.as_ref().map_or_else(String::new, |by| format!(" by {by}"))
             )
         }
-        Content::Commanded {
-            command, answer, ..
-        } => format!("commanded {command}: {answer}"),
-        Content::CallFailed {
-            action,
-            attempt,
-            failure,
-        } => format!("failed {action} {attempt}: {}", failure.kind),
+        Content::Commanded { command, answer, .. } => format!("commanded {command}: {answer}"),
+        Content::CallFailed { action, attempt, failure } => {
+            format!("failed {action} {attempt}: {}", failure.kind)
+        }
         Content::RollbackDecided { reason } => match reason.check() {
             Some(check) => format!("roll back by {check}"),
             None => format!("roll back: {reason}"),

@@ -73,11 +73,7 @@ impl MemoryApi {
 
     /// Answers the next request with this code and body, whatever it asks, and then the next with the next.
     pub fn answer_next(&self, code: u16, retry_after: Option<u32>, body: impl Into<String>) {
-        let canned = Canned {
-            code,
-            retry_after,
-            body: body.into(),
-        };
+        let canned = Canned { code, retry_after, body: body.into() };
         self.state().canned.push_back(canned);
     }
 
@@ -97,17 +93,11 @@ impl MemoryApi {
         let media = head.headers.get(CONTENT_TYPE);
         let media = media.and_then(|media| media.to_str().ok()).unwrap_or("");
         let mut state = self.state();
-        state
-            .requests
-            .push(format!("{} {media}", head.method).trim_end().to_owned());
+        state.requests.push(format!("{} {media}", head.method).trim_end().to_owned());
         let canned = state.canned.pop_front().unwrap_or_else(|| {
             let done = state.act(&head.method, head.uri.path(), media, &body);
             let (code, body) = done.map_or_else(Refusal::status, |object| (200, object));
-            Canned {
-                code,
-                retry_after: None,
-                body: body.to_string(),
-            }
+            Canned { code, retry_after: None, body: body.to_string() }
         });
         Ok(canned.response())
     }
@@ -142,11 +132,9 @@ impl Refusal {
     fn status(self) -> (u16, Value) {
         let (code, reason, message) = match self {
             Self::Missing => (404, "NotFound", "the object was not found"),
-            Self::Untrue => (
-                422,
-                "Invalid",
-                "the server rejected our request due to an error in our request",
-            ),
+            Self::Untrue => {
+                (422, "Invalid", "the server rejected our request due to an error in our request")
+            }
             Self::Stale => (
                 409,
                 "Conflict",
@@ -194,9 +182,7 @@ impl State {
     /// Stores an object as a server does: without empty maps, and with a version that moves if anything did.
     fn store(&mut self, path: String, mut object: Value) -> Value {
         let old = self.objects.get(&path);
-        let metadata = object["metadata"]
-            .as_object_mut()
-            .expect("metadata is a map");
+        let metadata = object["metadata"].as_object_mut().expect("metadata is a map");
         metadata.retain(|_, value| *value != json!({}));
         if old == Some(&object) {
             return object;
@@ -214,11 +200,6 @@ impl State {
 
 /// Writes the path that requests name an object by.
 fn path(kind: &RouteKind, namespace: &str, name: &str) -> String {
-    let RouteKind {
-        group,
-        version,
-        plural,
-        ..
-    } = kind;
+    let RouteKind { group, version, plural, .. } = kind;
     format!("/apis/{group}/{version}/namespaces/{namespace}/{plural}/{name}")
 }

@@ -25,10 +25,7 @@ pub async fn leaves_the_rest_alone(
     let before = read().await;
     let mut calls = Calls(0);
     for &weight in steps.iter().chain([&Weight::ZERO]) {
-        let observed = router
-            .observe(&calls.next())
-            .await
-            .expect("it can be observed");
+        let observed = router.observe(&calls.next()).await.expect("it can be observed");
         let raises = weight > observed.traffic.canary;
         let at = raises.then_some(&observed.version);
         let traffic = Traffic::to_canary(weight);
@@ -61,18 +58,12 @@ pub fn differences(before: &Value, after: &Value) -> Vec<String> {
         object
     });
     let patch = json_patch::diff(&before, &after);
-    patch
-        .iter()
-        .map(|change: &PatchOperation| change.path().to_string())
-        .collect()
+    patch.iter().map(|change: &PatchOperation| change.path().to_string()).collect()
 }
 
 fn assert_only(weights: &[String; 2], before: &Value, now: &Value) {
     let touched = differences(before, &without_fence(now));
-    let strange: Vec<_> = touched
-        .iter()
-        .filter(|path| !weights.contains(path))
-        .collect();
+    let strange: Vec<_> = touched.iter().filter(|path| !weights.contains(path)).collect();
     assert!(strange.is_empty(), "touched {strange:?} of {before}");
 }
 
@@ -105,13 +96,6 @@ impl Calls {
         let made = Timestamp::EPOCH;
         let rollout = "untouched".parse().expect("a plain name");
         let (epoch, effect) = (Epoch::new(1), EffectId::new(self.0));
-        Call::new(
-            rollout,
-            epoch,
-            effect,
-            1,
-            made,
-            made + Duration::from_secs(30),
-        )
+        Call::new(rollout, epoch, effect, 1, made, made + Duration::from_secs(30))
     }
 }

@@ -20,10 +20,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc};
 
 /// Routes by the only rule with both backends of [`fields`].
 pub(crate) fn router(client: Client, namespace: &str, name: &str) -> RouteWeights {
-    let backends = BySide {
-        stable: "web-stable".to_owned(),
-        canary: "web-canary".to_owned(),
-    };
+    let backends = BySide { stable: "web-stable".to_owned(), canary: "web-canary".to_owned() };
     http_route(client, namespace, name, Rule::Only, backends)
 }
 
@@ -41,14 +38,7 @@ pub(crate) fn call(rollout: &str) -> Call {
     let effect = EffectId::new(EFFECTS.fetch_add(1, Ordering::Relaxed));
     let made = Timestamp::EPOCH;
     let deadline = made + Duration::from_secs(30);
-    Call::new(
-        rollout.parse().unwrap(),
-        Epoch::new(1),
-        effect,
-        1,
-        made,
-        deadline,
-    )
+    Call::new(rollout.parse().unwrap(), Epoch::new(1), effect, 1, made, deadline)
 }
 
 /// Sets a whole percentage.
@@ -83,11 +73,7 @@ impl Held {
         let service = tower::service_fn(move |request| {
             forward(inner.clone(), sender.clone(), permits.clone(), request)
         });
-        Self {
-            client: Client::new(service, "default"),
-            copies: Mutex::new(copies),
-            leave,
-        }
+        Self { client: Client::new(service, "default"), copies: Mutex::new(copies), leave }
     }
 
     /// Waits until a patch is on its way, and returns a copy of it.
@@ -115,17 +101,10 @@ async fn forward(
     let copy = Request::from_parts(head.clone(), body.to_vec());
     copies.send(copy).unwrap();
     leave.acquire().await.unwrap().forget();
-    inner
-        .send(Request::from_parts(head, Body::from(body)))
-        .await
+    inner.send(Request::from_parts(head, Body::from(body))).await
 }
 
 /// Sends a patch that was held, and returns the code of the answer.
 pub(crate) async fn deliver(client: &Client, request: Request<Vec<u8>>) -> u16 {
-    client
-        .send(request.map(Body::from))
-        .await
-        .unwrap()
-        .status()
-        .as_u16()
+    client.send(request.map(Body::from)).await.unwrap().status().as_u16()
 }

@@ -32,9 +32,7 @@ impl Envelope {
         match (self.status, self.data) {
             (Status::Success, Some(data)) => Ok(Answer {
                 data,
-                notes: (self.warnings.into_iter().chain(self.infos))
-                    .flatten()
-                    .collect(),
+                notes: (self.warnings.into_iter().chain(self.infos)).flatten().collect(),
             }),
             (Status::Success, None) => Err("a success without data".to_owned()),
             (Status::Error, _) => {
@@ -120,11 +118,7 @@ impl TryFrom<(f64, String)> for Point {
 }
 
 /// Turns seconds since the Unix epoch into whole milliseconds, as Prometheus keeps them.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the range is checked"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
 fn timestamp(seconds: f64) -> Option<Timestamp> {
     let millis = (seconds * 1000.0).round();
     // Above this, a float no longer tells one millisecond from the next.
@@ -174,13 +168,7 @@ mod tests {
 
     #[test]
     fn a_time_is_kept_to_the_millisecond() {
-        for millis in [
-            0,
-            1,
-            1_435_781_451_781,
-            1_772_368_267_412,
-            4_102_444_799_999_u64,
-        ] {
+        for millis in [0, 1, 1_435_781_451_781, 1_772_368_267_412, 4_102_444_799_999_u64] {
             let text = format!("{}.{:03}", millis / 1000, millis % 1000);
             let at = timestamp(text.parse().unwrap()).unwrap();
             assert_eq!(at.as_millis(), millis);
@@ -192,21 +180,13 @@ mod tests {
 
     #[test]
     fn every_way_to_write_a_number_is_read() {
-        for (text, value) in [
-            ("1", 1.0),
-            ("1e+06", 1e6),
-            ("+Inf", f64::INFINITY),
-            ("-Inf", f64::NEG_INFINITY),
-        ] {
+        for (text, value) in
+            [("1", 1.0), ("1e+06", 1e6), ("+Inf", f64::INFINITY), ("-Inf", f64::NEG_INFINITY)]
+        {
             let point = Point::try_from((1.0, text.to_owned())).unwrap();
             assert_eq!(point.value.to_bits(), value.to_bits());
         }
-        assert!(
-            Point::try_from((1.0, "NaN".to_owned()))
-                .unwrap()
-                .value
-                .is_nan()
-        );
+        assert!(Point::try_from((1.0, "NaN".to_owned())).unwrap().value.is_nan());
         assert!(Point::try_from((1.0, "many".to_owned())).is_err());
     }
 

@@ -170,9 +170,7 @@ fn new_client(https: bool) -> Result<Client, BuildError> {
         .map_err(|error| failed(&error))?;
     // A container without certificates can still reach a server over plain HTTP.
     let config = if https {
-        config
-            .with_platform_verifier()
-            .map_err(|error| failed(&error))?
+        config.with_platform_verifier().map_err(|error| failed(&error))?
     } else {
         config.with_root_certificates(RootCertStore::empty())
     };
@@ -212,9 +210,8 @@ fn redacted(target: &str) -> String {
 /// Returns the beginning of a text on one line.
 fn beginning(text: &str) -> String {
     const LONGEST: usize = 300;
-    let mut line: String = (text.chars().take(LONGEST))
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let mut line: String =
+        (text.chars().take(LONGEST)).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(LONGEST).is_some() {
         line.push('…');
     }

@@ -78,9 +78,8 @@ impl Track {
 
     /// Returns the median distance between samples, the longer one of two.
     fn usual_interval(&self) -> Option<Duration> {
-        let mut gaps: Vec<_> = (self.samples.windows(2))
-            .map(|pair| pair[1].at.since(pair[0].at))
-            .collect();
+        let mut gaps: Vec<_> =
+            (self.samples.windows(2)).map(|pair| pair[1].at.since(pair[0].at)).collect();
         gaps.sort_unstable();
         gaps.get(gaps.len() / 2).copied()
     }
@@ -104,11 +103,8 @@ pub(crate) fn reach(window: Window) -> Duration {
 /// window. A side that has something after the known part but nothing in it is waited for, so that no
 /// window shows one side only because the scrapes of the two do not coincide.
 pub(crate) fn cover(window: Window, main: BySide<&[Track]>, others: &[&[Track]]) -> Cover {
-    let all = || {
-        (Side::BOTH.iter().map(|side| *main.get(*side)))
-            .chain(others.iter().copied())
-            .flatten()
-    };
+    let all =
+        || (Side::BOTH.iter().map(|side| *main.get(*side))).chain(others.iter().copied()).flatten();
     let Some(until) = known_until(all) else {
         return Cover::Nothing;
     };
@@ -145,9 +141,7 @@ pub(crate) fn tally(tracks: &[Track], window: Window) -> Tally {
     for (before, after) in steps.filter(|step| within(window, step.1.at)) {
         let reset = (before.values.iter().zip(&after.values)).any(|(was, is)| is < was);
         tally.resets += usize::from(reset);
-        let rises = tally
-            .rises
-            .get_or_insert_with(|| vec![0; after.values.len()]);
+        let rises = tally.rises.get_or_insert_with(|| vec![0; after.values.len()]);
         for ((rise, was), is) in rises.iter_mut().zip(&before.values).zip(&after.values) {
             *rise = rise.saturating_add(if reset { *is } else { is - was });
         }

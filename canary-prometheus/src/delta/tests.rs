@@ -12,12 +12,7 @@ fn window(after: u64, until: u64) -> Window {
 
 fn track(samples: &[(u64, u64)]) -> Track {
     Track::new(
-        (samples.iter())
-            .map(|&(ms, value)| Sample {
-                at: at(ms),
-                values: vec![value],
-            })
-            .collect(),
+        (samples.iter()).map(|&(ms, value)| Sample { at: at(ms), values: vec![value] }).collect(),
     )
 }
 
@@ -27,10 +22,7 @@ fn rise(tracks: &[Track], window: Window) -> u64 {
 
 /// Covers one side's tracks against a second side that has none.
 fn cover_one(window: Window, tracks: &[Track]) -> Cover {
-    let main = BySide {
-        stable: tracks,
-        canary: &[][..],
-    };
+    let main = BySide { stable: tracks, canary: &[][..] };
     cover(window, main, &[])
 }
 
@@ -54,14 +46,8 @@ fn a_first_sample_only_starts_the_clock() {
 #[test]
 fn a_fall_of_one_counter_resets_the_whole_track() {
     let histogram = Track::new(vec![
-        Sample {
-            at: at(0),
-            values: vec![5, 50, 100],
-        },
-        Sample {
-            at: at(1_000),
-            values: vec![9, 60, 60],
-        },
+        Sample { at: at(0), values: vec![5, 50, 100] },
+        Sample { at: at(1_000), values: vec![9, 60, 60] },
     ]);
     let tally = tally(&[histogram], window(0, 1_000));
     assert_eq!(tally.rises, Some(vec![9, 60, 60]));
@@ -70,14 +56,8 @@ fn a_fall_of_one_counter_resets_the_whole_track() {
 
 #[test]
 fn a_window_ends_at_the_oldest_of_the_newest_samples() {
-    let tracks = [
-        track(&[(0, 1), (15_000, 2), (30_000, 3)]),
-        track(&[(7_000, 1), (22_000, 2)]),
-    ];
-    assert_eq!(
-        cover_one(window(7_000, 36_000), &tracks),
-        Cover::Known(window(7_000, 22_000))
-    );
+    let tracks = [track(&[(0, 1), (15_000, 2), (30_000, 3)]), track(&[(7_000, 1), (22_000, 2)])];
+    assert_eq!(cover_one(window(7_000, 36_000), &tracks), Cover::Known(window(7_000, 22_000)));
     assert_eq!(cover_one(window(22_000, 36_000), &tracks), Cover::Pending);
     assert_eq!(cover_one(window(0, 36_000), &[]), Cover::Nothing);
 }
@@ -89,20 +69,14 @@ fn a_process_that_is_gone_holds_the_others_up_for_one_interval_only() {
         track(&[(0, 1), (15_000, 2)]),
         track(&[(12_000, 1)]),
     ];
-    assert_eq!(
-        cover_one(window(15_000, 61_000), &tracks),
-        Cover::Known(window(15_000, 45_000))
-    );
+    assert_eq!(cover_one(window(15_000, 61_000), &tracks), Cover::Known(window(15_000, 45_000)));
 }
 
 #[test]
 fn a_side_whose_step_ends_just_behind_the_cut_is_waited_for() {
     let stable = [track(&[(0, 0), (15_000, 9), (30_000, 20)])];
     let canary = [track(&[(1_000, 0), (16_000, 4), (31_000, 8)])];
-    let main = BySide {
-        stable: &stable[..],
-        canary: &canary[..],
-    };
+    let main = BySide { stable: &stable[..], canary: &canary[..] };
     assert_eq!(cover(window(16_500, 30_500), main, &[]), Cover::Pending);
     let known = Cover::Known(window(15_000, 30_000));
     assert_eq!(cover(window(15_000, 30_500), main, &[]), known);
@@ -112,14 +86,8 @@ fn a_side_whose_step_ends_just_behind_the_cut_is_waited_for() {
 fn tracks_beside_the_main_ones_hold_the_cut_back_too() {
     let total = [track(&[(0, 0), (15_000, 9), (30_000, 20)])];
     let bad = [track(&[(0, 0), (15_000, 1)])];
-    let main = BySide {
-        stable: &total[..],
-        canary: &[][..],
-    };
-    assert_eq!(
-        cover(window(0, 31_000), main, &[&bad]),
-        Cover::Known(window(0, 15_000))
-    );
+    let main = BySide { stable: &total[..], canary: &[][..] };
+    assert_eq!(cover(window(0, 31_000), main, &[&bad]), Cover::Known(window(0, 15_000)));
 }
 
 /// What a made-up process does between two scrapes.
@@ -165,11 +133,7 @@ fn process(begin: u64, interval: u64, lives: &[Life], delays: &[u64]) -> Process
                 // Only a fall below the last sample can be seen as a restart.
                 let seen = process.track.samples.last().map_or(0, |s| s.values[0]);
                 let n = n.min(seen.saturating_sub(1));
-                (value, since_sample) = if seen > 0 {
-                    (n, n)
-                } else {
-                    (value, since_sample)
-                };
+                (value, since_sample) = if seen > 0 { (n, n) } else { (value, since_sample) };
             }
             Life::Miss(n) => {
                 (value, since_sample) = (value + n, since_sample + n);
@@ -180,13 +144,8 @@ fn process(begin: u64, interval: u64, lives: &[Life], delays: &[u64]) -> Process
                 continue;
             }
         }
-        process.track.samples.push(Sample {
-            at: at(ms),
-            values: vec![value],
-        });
-        process
-            .visible
-            .push(ms + delays[process.visible.len() % delays.len()]);
+        process.track.samples.push(Sample { at: at(ms), values: vec![value] });
+        process.visible.push(ms + delays[process.visible.len() % delays.len()]);
         if last.is_some_and(|last| ms - last <= LINK.as_millis() as u64) {
             process.steps.push((ms, since_sample));
         }

@@ -43,8 +43,7 @@ impl Variables {
     fn all<'a>(&'a self, rollout: &'a str, side: Side) -> BTreeMap<&'a str, &'a str> {
         let own = self.own.iter().map(|(name, value)| (&**name, &**value));
         let variant = self.variant.get(side).as_str();
-        own.chain(OWN_VARIABLES.into_iter().zip([rollout, variant]))
-            .collect()
+        own.chain(OWN_VARIABLES.into_iter().zip([rollout, variant])).collect()
     }
 
     /// Names all of them, for messages.
@@ -70,10 +69,7 @@ impl Template {
         let used = template.undeclared_variables(false);
         let known = variables.all("", Side::Stable);
         if let Some(name) = used.into_iter().find(|name| !known.contains_key(&**name)) {
-            return Err(QueryProblem::UnknownVariable {
-                name,
-                known: variables.names(),
-            });
+            return Err(QueryProblem::UnknownVariable { name, known: variables.names() });
         }
         // As odd as the name of a rollout can be.
         let rollout = "0-sample_rollout.1";
@@ -117,10 +113,7 @@ mod tests {
     fn variables() -> Variables {
         Variables {
             own: BTreeMap::from([("namespace".into(), "shop".into())]),
-            variant: BySide {
-                stable: "v1.0".into(),
-                canary: "v\"2\\".into(),
-            },
+            variant: BySide { stable: "v1.0".into(), canary: "v\"2\\".into() },
         }
     }
 
@@ -134,9 +127,7 @@ mod tests {
 
     #[test]
     fn an_unknown_variable_is_named_with_those_there_are() {
-        let problem = Template::new("up{a=\"{{ varaint }}\"}")
-            .try_out(&variables())
-            .unwrap_err();
+        let problem = Template::new("up{a=\"{{ varaint }}\"}").try_out(&variables()).unwrap_err();
         assert_eq!(
             problem.to_string(),
             "there is no variable `varaint`; there are rollout, variant, namespace"
@@ -153,9 +144,8 @@ mod tests {
 
     #[test]
     fn a_rollout_outside_quotes_is_refused_before_one_is_called_so() {
-        let problem = Template::new("{{ rollout }}_requests_total")
-            .try_out(&variables())
-            .unwrap_err();
+        let problem =
+            Template::new("{{ rollout }}_requests_total").try_out(&variables()).unwrap_err();
         assert!(matches!(problem, QueryProblem::Bare { .. }), "{problem}");
     }
 }

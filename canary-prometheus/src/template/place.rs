@@ -60,9 +60,7 @@ fn write_value(text: &mut String, value: &str, place: Place) -> Result<(), Query
         Place::Bare | Place::Comment => {
             let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '.');
             if value.is_empty() || !value.chars().all(plain) {
-                return Err(QueryProblem::Bare {
-                    value: value.to_owned(),
-                });
+                return Err(QueryProblem::Bare { value: value.to_owned() });
             }
             text.push_str(value);
         }
@@ -110,12 +108,7 @@ mod tests {
             ("a{b!~ `", "v1.2", "`}", r"a{b!~ `v1\.2`}"),
             ("a{b=`", r"c:\d", "`}", r"a{b=`c:\d`}"),
             ("", "http", "_requests_total", "http_requests_total"),
-            (
-                "a{b=\"\\\"\"} # \"\n > ",
-                "0.5",
-                "",
-                "a{b=\"\\\"\"} # \"\n > 0.5",
-            ),
+            ("a{b=\"\\\"\"} # \"\n > ", "0.5", "", "a{b=\"\\\"\"} # \"\n > 0.5"),
         ] {
             assert_eq!(values(&marked(before, value, after)).unwrap(), text);
         }
@@ -131,10 +124,7 @@ mod tests {
             ("a{b=\"\\", "x"),
             ("a{b=\"", "\u{FDD0}"),
         ] {
-            assert!(
-                values(&marked(before, value, "")).is_err(),
-                "{before}{value}"
-            );
+            assert!(values(&marked(before, value, "")).is_err(), "{before}{value}");
         }
         assert!(values("a{b=\"\u{FDD1}\"}").is_err());
     }

@@ -15,41 +15,17 @@ async fn each_failure_has_its_kind_and_says_what_the_server_said() {
     let told = |status, kind| ResponseTemplate::new(status).set_body_json(error(kind));
     let page = |status| ResponseTemplate::new(status).set_body_string("<html>a page of a proxy");
     for (answer, kind, text) in [
-        (
-            told(400, "bad_data"),
-            FailureKind::Invalid,
-            "bad_data: told why",
-        ),
-        (
-            told(422, "execution"),
-            FailureKind::Invalid,
-            "execution: told why",
-        ),
-        (
-            told(503, "timeout"),
-            FailureKind::Unavailable,
-            "timeout: told why",
-        ),
-        (
-            told(500, "internal"),
-            FailureKind::Unavailable,
-            "internal: told why",
-        ),
-        (
-            told(200, "execution"),
-            FailureKind::Invalid,
-            "execution: told why",
-        ),
+        (told(400, "bad_data"), FailureKind::Invalid, "bad_data: told why"),
+        (told(422, "execution"), FailureKind::Invalid, "execution: told why"),
+        (told(503, "timeout"), FailureKind::Unavailable, "timeout: told why"),
+        (told(500, "internal"), FailureKind::Unavailable, "internal: told why"),
+        (told(200, "execution"), FailureKind::Invalid, "execution: told why"),
         (page(502), FailureKind::Unavailable, "a page of a proxy"),
         (page(429), FailureKind::RateLimited, "a page of a proxy"),
         (page(401), FailureKind::Denied, "401"),
         (page(403), FailureKind::Denied, "403"),
         (page(404), FailureKind::NotFound, "404"),
-        (
-            page(200),
-            FailureKind::Invalid,
-            "no JSON of the query API: <html>",
-        ),
+        (page(200), FailureKind::Invalid, "no JSON of the query API: <html>"),
         (
             ResponseTemplate::new(200).set_body_json(json!({ "status": "success" })),
             FailureKind::Invalid,
@@ -62,15 +38,10 @@ async fn each_failure_has_its_kind_and_says_what_the_server_said() {
         ),
     ] {
         let server = always(answer).await;
-        let error = measure(&source(&server.uri()), pool(), PATIENT)
-            .await
-            .unwrap_err();
+        let error = measure(&source(&server.uri()), pool(), PATIENT).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
         let shown = error.to_string();
-        assert!(
-            shown.contains(text) && shown.starts_with("pool of "),
-            "{shown}"
-        );
+        assert!(shown.contains(text) && shown.starts_with("pool of "), "{shown}");
         assert!(!shown.contains("secret"), "{shown}");
         assert_eq!(error.retry_after(), None);
     }
@@ -80,9 +51,7 @@ async fn each_failure_has_its_kind_and_says_what_the_server_said() {
 async fn a_server_that_asks_for_rest_is_quoted() {
     let busy = ResponseTemplate::new(429).insert_header("Retry-After", "7");
     let server = always(busy).await;
-    let error = measure(&source(&server.uri()), pool(), PATIENT)
-        .await
-        .unwrap_err();
+    let error = measure(&source(&server.uri()), pool(), PATIENT).await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
 }
 
@@ -90,9 +59,7 @@ async fn a_server_that_asks_for_rest_is_quoted() {
 async fn a_server_that_hangs_costs_no_more_than_the_deadline() {
     let server = always(success("vector", json!([])).set_delay(Duration::from_secs(3600))).await;
     let patience = Duration::from_millis(50);
-    let error = measure(&source(&server.uri()), pool(), patience)
-        .await
-        .unwrap_err();
+    let error = measure(&source(&server.uri()), pool(), patience).await.unwrap_err();
     assert_eq!(error.kind(), FailureKind::Timeout, "{error}");
 }
 
@@ -103,40 +70,26 @@ async fn a_server_that_is_not_there_is_unavailable_and_no_password_is_shown() {
         probe.local_addr().unwrap().port()
     };
     let source = source(&format!("http://ana:secret@127.0.0.1:{port}"));
-    let error = measure(&source, Signal::Requests, PATIENT)
-        .await
-        .unwrap_err();
+    let error = measure(&source, Signal::Requests, PATIENT).await.unwrap_err();
     assert_eq!(error.kind(), FailureKind::Unavailable, "{error}");
     let debug = format!("{error:?} {source:?}");
     let shown = format!("{debug} {}", error.into_failure());
-    assert!(
-        !shown.contains("secret") && !shown.contains("/api/"),
-        "{shown}"
-    );
+    assert!(!shown.contains("secret") && !shown.contains("/api/"), "{shown}");
 }
 
 #[tokio::test]
 async fn an_answer_that_is_too_long_is_not_read_to_its_end() {
     let server = always(ResponseTemplate::new(200).set_body_bytes(vec![b' '; 11 << 20])).await;
-    let error = measure(&source(&server.uri()), pool(), PATIENT)
-        .await
-        .unwrap_err();
+    let error = measure(&source(&server.uri()), pool(), PATIENT).await.unwrap_err();
     assert_eq!(error.kind(), FailureKind::Invalid);
     assert!(error.to_string().contains("more than 10 MiB"), "{error}");
 }
 
 #[tokio::test]
 async fn a_signal_without_a_query_is_unsupported() {
-    let error = measure(
-        &source("http://127.0.0.1:9"),
-        Signal::Custom("cpu".into()),
-        PATIENT,
-    )
-    .await
-    .unwrap_err();
+    let error = measure(&source("http://127.0.0.1:9"), Signal::Custom("cpu".into()), PATIENT)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), FailureKind::Unsupported);
-    assert_eq!(
-        error.to_string(),
-        "there is no query for cpu, only for: requests, latency, pool"
-    );
+    assert_eq!(error.to_string(), "there is no query for cpu, only for: requests, latency, pool");
 }

@@ -29,10 +29,7 @@ fn source(address: &str) -> Prometheus {
             r#"requests{app="{{ app }}", variant="{{ variant }}"}"#,
             r#"requests{app="{{ app }}", variant="{{ variant }}", code=~"5.."}"#,
         )
-        .latency(
-            r#"seconds_bucket{variant="{{ variant }}"}"#,
-            LatencyUnit::Seconds,
-        )
+        .latency(r#"seconds_bucket{variant="{{ variant }}"}"#, LatencyUnit::Seconds)
         .value("pool", r#"pool{variant="{{ variant }}"}"#)
         .build()
         .unwrap()
@@ -52,9 +49,7 @@ async fn measure(
         made,
         deadline,
     );
-    let mut answers = source
-        .measure(&call, &[Query::new(signal, at(30))], at(60))
-        .await;
+    let mut answers = source.measure(&call, &[Query::new(signal, at(30))], at(60)).await;
     answers.pop().unwrap()
 }
 

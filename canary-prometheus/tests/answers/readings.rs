@@ -15,10 +15,7 @@ use super::{BEGIN, PATIENT, always, at, measure, pool, source, success};
 
 /// Adds an answer to queries in whose form body a text occurs; mounted first, asked first.
 async fn to(server: &MockServer, query: &str, answer: ResponseTemplate) {
-    Mock::given(body_string_contains(query))
-        .respond_with(answer)
-        .mount(server)
-        .await;
+    Mock::given(body_string_contains(query)).respond_with(answer).mount(server).await;
 }
 
 /// One series with a sample every 15 s from second 15 on.
@@ -36,17 +33,10 @@ async fn requests_take_four_queries_for_the_samples_that_the_window_needs() {
     let canary = "variant%3D%22v2%22%7D";
     let bad = "5..%22%7D%5B330000ms%5D&time=1700000060.000";
     let canary_bad = "v2%22%2C+code%3D%7E%225..";
-    to(
-        &server,
-        canary_bad,
-        success("matrix", json!([series(json!({}), &["0", "1", "4"])])),
-    )
-    .await;
+    to(&server, canary_bad, success("matrix", json!([series(json!({}), &["0", "1", "4"])]))).await;
     to(&server, bad, success("matrix", json!([]))).await;
-    let total = json!([
-        series(json!({"p": "1"}), &["50", "60", "5"]),
-        series(json!({}), &["7", "9", "9"])
-    ]);
+    let total =
+        json!([series(json!({"p": "1"}), &["50", "60", "5"]), series(json!({}), &["7", "9", "9"])]);
     to(&server, canary, success("matrix", total)).await;
     to(
         &server,
@@ -55,9 +45,7 @@ async fn requests_take_four_queries_for_the_samples_that_the_window_needs() {
     )
     .await;
 
-    let measured = measure(&source(&server.uri()), Signal::Requests, PATIENT)
-        .await
-        .unwrap();
+    let measured = measure(&source(&server.uri()), Signal::Requests, PATIENT).await.unwrap();
     let covered = Window::new(at(30), at(45) + Duration::from_millis(123));
     assert_eq!(measured.covered, covered);
     let counts = |total, bad| Reading::Counts(Counts::new(total, bad).unwrap());
@@ -72,26 +60,11 @@ async fn requests_take_four_queries_for_the_samples_that_the_window_needs() {
 #[tokio::test]
 async fn more_bad_requests_than_requests_are_refused() {
     let server = MockServer::start().await;
-    to(
-        &server,
-        "5..",
-        success("matrix", json!([series(json!({}), &["0", "6", "9"])])),
-    )
-    .await;
-    to(
-        &server,
-        "query",
-        success("matrix", json!([series(json!({}), &["1", "5", "9"])])),
-    )
-    .await;
-    let error = measure(&source(&server.uri()), Signal::Requests, PATIENT)
-        .await
-        .unwrap_err();
+    to(&server, "5..", success("matrix", json!([series(json!({}), &["0", "6", "9"])]))).await;
+    to(&server, "query", success("matrix", json!([series(json!({}), &["1", "5", "9"])]))).await;
+    let error = measure(&source(&server.uri()), Signal::Requests, PATIENT).await.unwrap_err();
     assert_eq!(error.kind(), FailureKind::Invalid);
-    assert!(
-        error.to_string().contains("9 of 8 requests are bad"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("9 of 8 requests are bad"), "{error}");
 }
 
 #[tokio::test]
@@ -108,9 +81,7 @@ async fn histograms_of_several_pods_are_added_bucket_by_bucket() {
         ]),
     ))
     .await;
-    let measured = measure(&source(&server.uri()), Signal::Latency, PATIENT)
-        .await
-        .unwrap();
+    let measured = measure(&source(&server.uri()), Signal::Latency, PATIENT).await.unwrap();
     let buckets = Buckets::new(vec![8.2], vec![12, 16]).unwrap();
     assert_eq!(measured.sides.canary, Reading::Buckets(buckets));
 }
@@ -122,41 +93,13 @@ async fn series_that_cannot_be_counted_are_named() {
     let bucket = |pod: &str, le: &str| series(json!({"pod": pod, "le": le}), &["1", "2"]);
     let native = json!([{ "metric": {"pod": "a"}, "histograms": [[1.0, {"count": "1"}]] }]);
     for (signal, answer, text) in [
-        (
-            Signal::Requests,
-            one(json!({"pod": "a"}), &["0.5"]),
-            r#"{pod="a"} is 0.5 at"#,
-        ),
-        (
-            Signal::Requests,
-            one(json!({"pod": "a"}), &["NaN"]),
-            r#"{pod="a"} is NaN"#,
-        ),
-        (
-            Signal::Requests,
-            one(json!({"pod": "a"}), &["-1"]),
-            r#"{pod="a"} is -1"#,
-        ),
-        (
-            Signal::Requests,
-            success("matrix", native),
-            r#"{pod="a"} is a native histogram"#,
-        ),
-        (
-            Signal::Requests,
-            success("vector", json!([])),
-            "samples over a range were asked for",
-        ),
-        (
-            Signal::Latency,
-            one(json!({"pod": "a"}), &["1"]),
-            r#"{pod="a"} has no `le`"#,
-        ),
-        (
-            Signal::Latency,
-            one(le("1"), &["1"]),
-            r#"{pod="a"} has no bucket with le="+Inf""#,
-        ),
+        (Signal::Requests, one(json!({"pod": "a"}), &["0.5"]), r#"{pod="a"} is 0.5 at"#),
+        (Signal::Requests, one(json!({"pod": "a"}), &["NaN"]), r#"{pod="a"} is NaN"#),
+        (Signal::Requests, one(json!({"pod": "a"}), &["-1"]), r#"{pod="a"} is -1"#),
+        (Signal::Requests, success("matrix", native), r#"{pod="a"} is a native histogram"#),
+        (Signal::Requests, success("vector", json!([])), "samples over a range were asked for"),
+        (Signal::Latency, one(json!({"pod": "a"}), &["1"]), r#"{pod="a"} has no `le`"#),
+        (Signal::Latency, one(le("1"), &["1"]), r#"{pod="a"} has no bucket with le="+Inf""#),
         (
             Signal::Latency,
             success(
@@ -172,17 +115,12 @@ async fn series_that_cannot_be_counted_are_named() {
         ),
         (
             Signal::Latency,
-            success(
-                "matrix",
-                json!([bucket("a", "1"), series(le("+Inf"), &["1"])]),
-            ),
+            success("matrix", json!([bucket("a", "1"), series(le("+Inf"), &["1"])])),
             r#"the buckets of {pod="a"} have samples at different times"#,
         ),
     ] {
         let server = always(answer).await;
-        let error = measure(&source(&server.uri()), signal, PATIENT)
-            .await
-            .unwrap_err();
+        let error = measure(&source(&server.uri()), signal, PATIENT).await.unwrap_err();
         assert_eq!(error.kind(), FailureKind::Invalid);
         assert!(error.to_string().contains(text), "{error}");
     }
@@ -197,9 +135,7 @@ async fn what_the_server_remarks_is_noted_once() {
         "infos": ["metric might not be a counter"],
     });
     let server = always(ResponseTemplate::new(200).set_body_json(answer)).await;
-    let measured = measure(&source(&server.uri()), pool(), PATIENT)
-        .await
-        .unwrap();
+    let measured = measure(&source(&server.uri()), pool(), PATIENT).await.unwrap();
     let window = Window::new(at(30), at(60));
     let expected = Measured::new(window, Reading::Value(0.25), Reading::Value(0.25))
         .note("a store is away")
@@ -211,29 +147,13 @@ async fn what_the_server_remarks_is_noted_once() {
 async fn a_window_too_long_to_fetch_begins_later_and_says_so() {
     let server = always(success("matrix", json!([]))).await;
     let source = source(&server.uri());
-    let call = Call::new(
-        "x".parse().unwrap(),
-        Epoch::new(1),
-        EffectId::new(1),
-        1,
-        at(0),
-        at(60),
-    );
-    let queries = [
-        Query::new(Signal::Requests, Timestamp::EPOCH),
-        Query::new(Signal::Latency, at(90)),
-    ];
+    let call = Call::new("x".parse().unwrap(), Epoch::new(1), EffectId::new(1), 1, at(0), at(60));
+    let queries =
+        [Query::new(Signal::Requests, Timestamp::EPOCH), Query::new(Signal::Latency, at(90))];
     let answers = source.measure(&call, &queries, at(60)).await;
     let [requests, latency] = <[_; 2]>::try_from(answers).unwrap().map(Result::unwrap);
-    assert_eq!(
-        requests.covered,
-        Window::new(at(60) - Duration::from_secs(3600), at(60))
-    );
-    assert!(
-        requests.notes[0].starts_with("left out"),
-        "{:?}",
-        requests.notes
-    );
+    assert_eq!(requests.covered, Window::new(at(60) - Duration::from_secs(3600), at(60)));
+    assert!(requests.notes[0].starts_with("left out"), "{:?}", requests.notes);
     // A cursor ahead of the clock asks nothing.
     assert_eq!(latency, Measured::pending(at(90)));
 }

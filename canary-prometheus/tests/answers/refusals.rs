@@ -13,16 +13,10 @@ fn a_query_of_the_wrong_kind_is_refused_before_a_rollout_depends_on_it() {
             "requests (total): a series selector such as",
         ),
         (
-            builder
-                .clone()
-                .latency("rate(a[1m])", LatencyUnit::Seconds)
-                .build(),
+            builder.clone().latency("rate(a[1m])", LatencyUnit::Seconds).build(),
             "latency: a series selector such as",
         ),
-        (
-            builder.value("x", "sum(rate(a))").build(),
-            "x: an expression that gives one number",
-        ),
+        (builder.value("x", "sum(rate(a))").build(), "x: an expression that gives one number"),
     ] {
         let error = error.unwrap_err();
         assert!(error.to_string().contains(text), "{error}");
@@ -38,22 +32,10 @@ fn what_is_wrong_is_said_before_a_rollout_depends_on_it() {
             builder().requests(good, r#"a{v="{{ varaint }}"}"#).build(),
             "requests (bad): there is no variable `varaint`; there are rollout, variant",
         ),
-        (
-            builder().latency("a", LatencyUnit::Seconds).build(),
-            "the same series on both sides",
-        ),
-        (
-            builder().value("x", "1").value("x", "2").build(),
-            "x is asked for by two queries",
-        ),
-        (
-            builder().variable("variant", "v2").build(),
-            "the variable `variant` is filled in",
-        ),
-        (
-            Prometheus::builder("prometheus").build(),
-            "the server's address cannot be read",
-        ),
+        (builder().latency("a", LatencyUnit::Seconds).build(), "the same series on both sides"),
+        (builder().value("x", "1").value("x", "2").build(), "x is asked for by two queries"),
+        (builder().variable("variant", "v2").build(), "the variable `variant` is filled in"),
+        (Prometheus::builder("prometheus").build(), "the server's address cannot be read"),
     ] {
         let error = error.unwrap_err();
         assert!(error.to_string().contains(text), "{error}");

@@ -61,12 +61,11 @@ impl PrometheusServer {
         for _ in 0..5 {
             let mut server = Self::launch(targets);
             let client = server.url.clone() + "/-/ready";
-            let running = eventually("a ready Prometheus", async || {
-                match server.child.try_wait().unwrap() {
+            let running =
+                eventually("a ready Prometheus", async || match server.child.try_wait().unwrap() {
                     Some(_ended) => Some(false),
                     None => is_ready(&client).await.then_some(true),
-                }
-            });
+                });
             if running.await {
                 return server;
             }
@@ -95,11 +94,7 @@ impl PrometheusServer {
                     binary.display()
                 )
             });
-        Self {
-            child,
-            url: format!("http://{address}"),
-            _dir: dir,
-        }
+        Self { child, url: format!("http://{address}"), _dir: dir }
     }
 
     /// Returns the server's address: `http://127.0.0.1:40123`.
@@ -173,11 +168,7 @@ impl Exporter {
                 }
             }
         });
-        Self {
-            address,
-            ended,
-            thread: Some(thread),
-        }
+        Self { address, ended, thread: Some(thread) }
     }
 
     /// Returns the address to scrape.

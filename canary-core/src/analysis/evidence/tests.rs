@@ -11,10 +11,7 @@ fn counts(total: u64, bad: u64) -> Counts {
 }
 
 fn tick((n_c, k_c, n_b, k_b): (u64, u64, u64, u64)) -> Tick {
-    Tick {
-        canary: counts(n_c, k_c),
-        stable: counts(n_b, k_b),
-    }
+    Tick { canary: counts(n_c, k_c), stable: counts(n_b, k_b) }
 }
 
 const STREAM: [(u64, u64, u64, u64); 8] = [
@@ -32,18 +29,11 @@ fn run(ratio: f64, starts: Starts, ticks: &[(u64, u64, u64, u64)]) -> Vec<Eviden
     let limits = EvidenceLimits::new(ratio, 0.01, starts);
     let mut state = EvidenceState::default();
     let minutes = |i: usize| Duration::from_secs(60 * i as u64);
-    ticks
-        .iter()
-        .enumerate()
-        .map(|(i, t)| state.add(&limits, tick(*t), minutes(i)))
-        .collect()
+    ticks.iter().enumerate().map(|(i, t)| state.add(&limits, tick(*t), minutes(i))).collect()
 }
 
 fn close(seen: f64, expected: f64) {
-    assert!(
-        (seen - expected).abs() <= 1e-12 * expected.abs().max(1.0),
-        "{seen} is not {expected}"
-    );
+    assert!((seen - expected).abs() <= 1e-12 * expected.abs().max(1.0), "{seen} is not {expected}");
 }
 
 #[test]
@@ -106,10 +96,7 @@ fn the_processes_give_the_reference_values() {
 #[test]
 fn later_starts_give_the_reference_values() {
     // Half of the mass at the first tick, a quarter each three and six minutes later.
-    let starts = Starts {
-        spacing_ms: 180_000,
-        later: 2,
-    };
+    let starts = Starts { spacing_ms: 180_000, later: 2 };
     let seen = run(1.25, starts, &STREAM);
     close(seen[7].ln_ratio, 13.312_882_226_364_662);
     close(seen[7].ln_tick, 5.083_346_035_391_315_2);
@@ -134,11 +121,7 @@ fn the_cluster_process_is_capped() {
 #[test]
 fn a_side_without_requests_says_nothing() {
     let once = Starts::over(Duration::ZERO);
-    for t in run(
-        1.25,
-        once,
-        &[(100, 5, 0, 0), (0, 0, 100, 5), (50, 0, 50, 0), (0, 0, 0, 0)],
-    ) {
+    for t in run(1.25, once, &[(100, 5, 0, 0), (0, 0, 100, 5), (50, 0, 50, 0), (0, 0, 0, 0)]) {
         for ln in [t.ln_ratio, t.ln_tick, t.ln_cluster] {
             close(ln, 0.0);
         }
@@ -150,15 +133,9 @@ fn a_broken_canary_is_convicted_and_stays_so() {
     let mut ticks = vec![(75, 15, 1425, 1); 6];
     ticks.extend([(75, 0, 1425, 30); 20]);
     let seen = run(1.25, Starts::over(Duration::ZERO), &ticks);
-    let first = seen
-        .iter()
-        .position(|e| e.convicted)
-        .expect("never convicted");
+    let first = seen.iter().position(|e| e.convicted).expect("never convicted");
     assert!(first < 6, "{first}");
-    assert!(
-        seen[first..].iter().all(|e| e.convicted),
-        "a latch opened again"
-    );
+    assert!(seen[first..].iter().all(|e| e.convicted), "a latch opened again");
 }
 
 /// Returns the mean of `exp(gain)` over all ways in which `bad` errors fall on the two sides when

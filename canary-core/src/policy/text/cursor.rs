@@ -25,37 +25,22 @@ impl<'a> Fields<'a> {
             Value::Null => &[],
             _ => {
                 let message = format!("{what} is {}, not a map", node.describe());
-                problems.push(Problem::new(
-                    path.clone(),
-                    message,
-                    "write `key: value` pairs",
-                ));
+                problems.push(Problem::new(path.clone(), message, "write `key: value` pairs"));
                 &[]
             }
         };
-        Self {
-            path,
-            entries,
-            asked: Vec::new(),
-        }
+        Self { path, entries, asked: Vec::new() }
     }
 
     /// Returns the path of one of its fields.
     pub(super) fn path(&self, field: &str) -> String {
-        if self.path.is_empty() {
-            field.to_owned()
-        } else {
-            format!("{}.{field}", self.path)
-        }
+        if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path) }
     }
 
     /// Returns the field's node if it is there.
     pub(super) fn node(&mut self, field: &'static str) -> Option<&'a Node> {
         self.asked.push(field);
-        self.entries
-            .iter()
-            .find(|(key, _)| key.key() == field)
-            .map(|(_, value)| value)
+        self.entries.iter().find(|(key, _)| key.key() == field).map(|(_, value)| value)
     }
 
     /// Reads a field; `None` if it is missing or cannot be read, which is noted.

@@ -43,19 +43,13 @@ fn place(file: &str, text: &str, root: &Node, path: &str) -> Place {
 
 fn line_at(file: &str, text: &str, line: usize, column: usize) -> Place {
     let shown = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-    Place {
-        file: file.to_owned(),
-        line,
-        column,
-        text: shown.to_owned(),
-    }
+    Place { file: file.to_owned(), line, column, text: shown.to_owned() }
 }
 
 fn syntax_error(file: &str, text: &str, error: &serde_saphyr::Error) -> PolicyError {
     let bare = error.without_snippet();
-    let (line, column) = bare
-        .location()
-        .map_or((1, 1), |at| (at.line() as usize, at.column() as usize));
+    let (line, column) =
+        bare.location().map_or((1, 1), |at| (at.line() as usize, at.column() as usize));
     let mut problem = Problem::new(
         "",
         bare.to_string(),

@@ -62,10 +62,9 @@ impl Node {
                 (Value::List(items), Some(index)) => {
                     index.parse().ok().and_then(|i: usize| items.get(i))
                 }
-                (Value::Map(entries), None) => entries
-                    .iter()
-                    .find(|(key, _)| key.key() == step)
-                    .map(|(_, value)| value),
+                (Value::Map(entries), None) => {
+                    entries.iter().find(|(key, _)| key.key() == step).map(|(_, value)| value)
+                }
                 _ => None,
             };
             let Some(next) = next else { return at };
@@ -79,14 +78,8 @@ impl Node {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Value>::deserialize(deserializer)?;
-        let at = (
-            spanned.referenced.line() as usize,
-            spanned.referenced.column() as usize,
-        );
-        Ok(Self {
-            value: spanned.value,
-            at,
-        })
+        let at = (spanned.referenced.line() as usize, spanned.referenced.column() as usize);
+        Ok(Self { value: spanned.value, at })
     }
 }
 
@@ -113,18 +106,12 @@ impl<'de> Visitor<'de> for AnyValue {
         Ok(Value::Bool(value))
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "no policy holds an integer beyond 2^53"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "no policy holds an integer beyond 2^53")]
     fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
         Ok(Value::Number(value as f64))
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "no policy holds an integer beyond 2^53"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "no policy holds an integer beyond 2^53")]
     fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
         Ok(Value::Number(value as f64))
     }

@@ -20,9 +20,7 @@ pub(super) fn policy(root: &Node) -> (PolicySpec, Vec<Problem>) {
     if let Some(version) = fields.require("version", "1", scalar::count, p) {
         spec.version = u32::try_from(version).unwrap_or(u32::MAX);
     }
-    spec.name = fields
-        .require("name", "checkout", scalar::text, p)
-        .unwrap_or_default();
+    spec.name = fields.require("name", "checkout", scalar::text, p).unwrap_or_default();
     if let Some(every) = fields.read("every", scalar::duration, p) {
         spec.every_ms = millis(every);
     }
@@ -58,13 +56,9 @@ pub(super) fn policy(root: &Node) -> (PolicySpec, Vec<Problem>) {
 fn stage(i: usize, node: &Node, p: &mut Vec<Problem>) -> Stage {
     let mut fields = Fields::open(node, format!("stages[{i}]"), "a stage", p);
     let weight = fields.require("weight", "5%", scalar::weight, p);
-    let hold = fields
-        .require("hold", "5m", scalar::duration, p)
-        .unwrap_or_default();
+    let hold = fields.require("hold", "5m", scalar::duration, p).unwrap_or_default();
     let fallback = || weight.map_or_else(|| format!("stage {}", i + 1), |w| w.to_string());
-    let name = fields
-        .read("name", scalar::text, p)
-        .unwrap_or_else(fallback);
+    let name = fields.read("name", scalar::text, p).unwrap_or_else(fallback);
     let mut stage = Stage::new(name, weight.unwrap_or(Weight::ZERO), hold);
     for (j, gate) in fields.list("gates", p).iter().enumerate() {
         match scalar::text(gate)
@@ -87,9 +81,7 @@ fn check(i: usize, node: &Node, p: &mut Vec<Problem>) -> Option<Check> {
     let path = format!("checks[{i}]");
     let mut fields = Fields::open(node, path.clone(), "a check", p);
     let name = fields.require("name", "errors", scalar::text, p);
-    let then = fields
-        .read("then", scalar::then, p)
-        .unwrap_or(Then::RollBack);
+    let then = fields.read("then", scalar::then, p).unwrap_or(Then::RollBack);
     let kind = if fields.node("worse_than_stable").is_some() {
         let ratio = fields.read("worse_than_stable", scalar::times, p);
         let false_alarm = fields.read("false_alarm", scalar::share, p).unwrap_or(0.01);
@@ -98,11 +90,7 @@ fn check(i: usize, node: &Node, p: &mut Vec<Problem>) -> Option<Check> {
         threshold(&path, &mut fields, p)
     };
     fields.close(p);
-    Some(Check {
-        name: name?,
-        kind: kind?,
-        then,
-    })
+    Some(Check { name: name?, kind: kind?, then })
 }
 
 fn threshold(path: &str, fields: &mut Fields<'_>, p: &mut Vec<Problem>) -> Option<CheckKind> {
@@ -127,16 +115,9 @@ fn threshold(path: &str, fields: &mut Fields<'_>, p: &mut Vec<Problem>) -> Optio
         (true, false) => Comparison::Above,
         (false, true) => Comparison::Below,
         (both, _) => {
-            let message = if both {
-                "a check has both `above` and `below`"
-            } else {
-                "a check has no limit"
-            };
-            p.push(Problem::new(
-                path,
-                message,
-                "write one of `above: 5%` and `below: 95%`",
-            ));
+            let message =
+                if both { "a check has both `above` and `below`" } else { "a check has no limit" };
+            p.push(Problem::new(path, message, "write one of `above: 5%` and `below: 95%`"));
             return None;
         }
     };
@@ -144,13 +125,7 @@ fn threshold(path: &str, fields: &mut Fields<'_>, p: &mut Vec<Problem>) -> Optio
     let unit = metric.unit();
     let limit: Option<Limit> =
         fields.read(comparison.as_str(), |node| scalar::limit(node, unit), p);
-    Some(CheckKind::Threshold {
-        metric,
-        comparison,
-        limit: limit?,
-        for_ms,
-        samples,
-    })
+    Some(CheckKind::Threshold { metric, comparison, limit: limit?, for_ms, samples })
 }
 
 fn metric(node: &Node) -> Result<Metric, scalar::Expected> {
@@ -162,11 +137,7 @@ fn metric(node: &Node) -> Result<Metric, scalar::Expected> {
 fn gates(node: &Node, spec: &mut PolicySpec, p: &mut Vec<Problem>) {
     let Value::Map(entries) = &node.value else {
         let message = format!("`gates` is {}, not a map", node.describe());
-        p.push(Problem::new(
-            "gates",
-            message,
-            "write `gates: { oncall: { approval: {} } }`",
-        ));
+        p.push(Problem::new("gates", message, "write `gates: { oncall: { approval: {} } }`"));
         return;
     };
     for (key, value) in entries {

@@ -19,9 +19,8 @@ pub(super) fn duration(node: &Node) -> Result<Duration, Expected> {
         return Err(expected);
     }
     let span: jiff::Span = text.parse().map_err(|_| expected)?;
-    let signed = span
-        .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
-        .map_err(|_| expected)?;
+    let signed =
+        span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| expected)?;
     Duration::try_from(signed).map_err(|_| expected)
 }
 

@@ -40,13 +40,8 @@ fn a_whole_policy_is_read_as_it_was_meant() {
     assert_eq!(policy.gate(gate).kind, GateKind::Approval);
     assert_eq!(policy.gate(gate).timeout_ms, Some(4 * 3_600_000));
     assert!(!policy.hard_limit());
-    let CheckKind::Threshold {
-        metric,
-        comparison,
-        limit,
-        for_ms,
-        samples,
-    } = &policy.checks()[1].kind
+    let CheckKind::Threshold { metric, comparison, limit, for_ms, samples } =
+        &policy.checks()[1].kind
     else {
         panic!("{:?}", policy.checks()[1]);
     };
@@ -68,12 +63,7 @@ fn every_error_is_shown_at_once_at_its_place() {
     let seen: Vec<_> = error
         .problems()
         .iter()
-        .map(|p| {
-            (
-                p.path.as_str(),
-                p.place.as_ref().map(|at| (at.line, at.column)).unwrap(),
-            )
-        })
+        .map(|p| (p.path.as_str(), p.place.as_ref().map(|at| (at.line, at.column)).unwrap()))
         .collect();
     assert_eq!(
         seen,
@@ -92,10 +82,7 @@ fn every_error_is_shown_at_once_at_its_place() {
         shown.contains("  ┌─ checkout.yaml:6:24\n6 │   - { name: b, weight: 50%, hold: 5m }\n"),
         "{shown}"
     );
-    assert!(
-        shown.contains("weight 50% is not above the 60% before it"),
-        "{shown}"
-    );
+    assert!(shown.contains("weight 50% is not above the 60% before it"), "{shown}");
     assert!(shown.ends_with("the policy has 6 errors"), "{shown}");
 }
 

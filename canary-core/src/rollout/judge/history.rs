@@ -27,10 +27,7 @@ pub(super) struct Sum {
 
 impl History {
     pub(super) fn push(&mut self, window: Window, sides: &BySide<Reading>, keep: Duration) {
-        self.slices.push_back(Slice {
-            window,
-            sides: sides.clone(),
-        });
+        self.slices.push_back(Slice { window, sides: sides.clone() });
         let mut covered: Duration = self.slices.iter().map(|s| s.window.length()).sum();
         while let Some(oldest) = self.slices.front() {
             covered = covered.saturating_sub(oldest.window.length());
@@ -96,10 +93,7 @@ mod tests {
     use crate::value::Timestamp;
 
     fn second(i: u64) -> Window {
-        Window::new(
-            Timestamp::from_millis(i * 1000),
-            Timestamp::from_millis((i + 1) * 1000),
-        )
+        Window::new(Timestamp::from_millis(i * 1000), Timestamp::from_millis((i + 1) * 1000))
     }
 
     fn counts(total: u64, bad: u64) -> Reading {
@@ -110,10 +104,7 @@ mod tests {
     fn it_sums_just_the_newest_stretch_and_forgets_the_rest() {
         let mut history = History::default();
         for i in 0..100 {
-            let sides = BySide {
-                stable: counts(1, 0),
-                canary: counts(i + 1, 1),
-            };
+            let sides = BySide { stable: counts(1, 0), canary: counts(i + 1, 1) };
             history.push(second(i), &sides, Duration::from_secs(3));
         }
         assert_eq!(history.slices.len(), 3);
@@ -126,39 +117,23 @@ mod tests {
     fn silence_covers_no_time() {
         let mut history = History::default();
         for i in 0..3 {
-            let canary = if i == 1 {
-                Reading::NoData
-            } else {
-                counts(5, 0)
-            };
+            let canary = if i == 1 { Reading::NoData } else { counts(5, 0) };
             history.push(
                 second(i),
-                &BySide {
-                    stable: counts(1, 0),
-                    canary,
-                },
+                &BySide { stable: counts(1, 0), canary },
                 Duration::from_secs(5),
             );
         }
         let sum = history.sum(Duration::from_secs(5));
-        assert_eq!(
-            (sum.sides.canary, sum.covered),
-            (counts(10, 0), Duration::from_secs(2))
-        );
+        assert_eq!((sum.sides.canary, sum.covered), (counts(10, 0), Duration::from_secs(2)));
     }
 
     #[test]
     fn values_are_averaged() {
-        let value = |v| BySide {
-            stable: Reading::NoData,
-            canary: Reading::Value(v),
-        };
+        let value = |v| BySide { stable: Reading::NoData, canary: Reading::Value(v) };
         let mut history = History::default();
         history.push(second(0), &value(1.0), Duration::from_secs(9));
         history.push(second(1), &value(2.0), Duration::from_secs(9));
-        assert_eq!(
-            history.sum(Duration::from_secs(9)).sides.canary,
-            Reading::Value(1.5)
-        );
+        assert_eq!(history.sum(Duration::from_secs(9)).sides.canary, Reading::Value(1.5));
     }
 }

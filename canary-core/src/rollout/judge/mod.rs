@@ -3,21 +3,26 @@
 //! The judge keeps the cursors, so that no request is counted twice, and what
 //! its checks must remember: the last stretch of covered time, and the evidence.
 
+mod applies;
+mod counted;
 mod history;
 mod threshold;
 
+pub(super) use applies::any_applies;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::{self, EvidenceLimits, EvidenceState, Starts, Tick};
-use crate::policy::{Check, CheckKind, HARD_LIMIT, Limit, Policy, Quantile, Then};
+use crate::analysis::{EvidenceLimits, Starts};
+use crate::policy::{Check, CheckKind, Policy, Quantile, Then};
 use crate::record::{CheckResult, Finding, Judgement, Ruling, Verdict};
 use crate::value::{
-    BySide, Counts, Failure, FailureKind, Measured, Query, Reading, Side, Signal, Timestamp,
-    Weight, Window, millis,
+    BySide, Failure, FailureKind, Measured, Query, Reading, Signal, Timestamp, Weight, Window,
+    millis,
 };
+use applies::{applies, longest_look_back, signal_applies};
+use counted::{Weighing, counts, hard_limit, weigh};
 use history::History;
 
 /// Remembers what the checks need from tick to tick.
@@ -38,14 +43,6 @@ struct Track {
     signal: Signal,
     cursor: Timestamp,
     history: History,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Weighing {
-    state: EvidenceState,
-    requests: BySide<Counts>,
-    /// The covered time since the first tick that was weighed.
-    live_ms: u64,
 }
 
 /// Remembers the last tick that said anything.
@@ -91,11 +88,7 @@ impl Judge {
                 CheckKind::WorseThanStable { .. } => weighings += 1,
             }
         }
-        let track = |signal| Track {
-            signal,
-            cursor: now,
-            history: History::default(),
-        };
+        let track = |signal| Track { signal, cursor: now, history: History::default() };
         Self {
             tracks: signals.into_iter().map(track).collect(),
             evidence: vec![Weighing::default(); weighings],
@@ -108,18 +101,11 @@ impl Judge {
     pub(super) fn fits(&self, policy: &Policy) -> bool {
         let fresh = Self::new(policy, Timestamp::EPOCH);
         self.evidence.len() == fresh.evidence.len()
-            && self
-                .tracks
-                .iter()
-                .map(|t| &t.signal)
-                .eq(fresh.tracks.iter().map(|t| &t.signal))
+            && self.tracks.iter().map(|t| &t.signal).eq(fresh.tracks.iter().map(|t| &t.signal))
     }
 
     pub(super) fn queries(&self) -> Vec<Query> {
-        self.tracks
-            .iter()
-            .map(|track| Query::new(track.signal.clone(), track.cursor))
-            .collect()
+        self.tracks.iter().map(|track| Query::new(track.signal.clone(), track.cursor)).collect()
     }
 
     /// Counts nothing up to `from`: the weight has changed, and the mesh needs a moment to follow.
@@ -160,13 +146,7 @@ impl Judge {
                     weighed += 1;
                     let starts = Starts::over(policy.mixed_time());
                     let limits = EvidenceLimits::new(*ratio, *false_alarm, starts);
-                    weigh(
-                        &mut self.evidence[weighed - 1],
-                        check,
-                        &limits,
-                        weight,
-                        &seen[0],
-                    )
+                    weigh(&mut self.evidence[weighed - 1], check, &limits, weight, &seen[0])
                 }
             });
         }
@@ -181,12 +161,8 @@ impl Judge {
         answers: &'a [Result<Measured, Failure>],
     ) -> Vec<Seen<'a>> {
         let keep = longest_look_back(policy);
-        let missing = || {
-            Failure::new(
-                FailureKind::Invalid,
-                "the source left this query unanswered",
-            )
-        };
+        let missing =
+            || Failure::new(FailureKind::Invalid, "the source left this query unanswered");
         self.tracks
             .iter_mut()
             .enumerate()
@@ -218,11 +194,7 @@ impl Judge {
             return result(check, Verdict::NotApplicable, Finding::Nothing);
         }
         let signal = metric.signal();
-        let found = self
-            .tracks
-            .iter()
-            .zip(seen)
-            .find(|(track, _)| track.signal == signal);
+        let found = self.tracks.iter().zip(seen).find(|(track, _)| track.signal == signal);
         let (verdict, finding) = match found {
             Some((track, Seen::Fresh(measured))) => {
                 threshold::judge(&check.kind, measured, &track.history)
@@ -242,11 +214,7 @@ impl Judge {
         now: Timestamp,
     ) -> Judged {
         let guilt = self.guilt(policy, &checks, now);
-        let mut ruling = checks
-            .iter()
-            .map(ruling_of)
-            .max_by_key(severity)
-            .unwrap_or(Ruling::GoOn);
+        let mut ruling = checks.iter().map(ruling_of).max_by_key(severity).unwrap_or(Ruling::GoOn);
         if guilt.is_some() {
             ruling = Ruling::RollBack;
         }
@@ -254,10 +222,7 @@ impl Judge {
         if let Some(window) = covered
             && ruling != Ruling::Wait
         {
-            self.last = Some(Last {
-                ruling,
-                until: window.until,
-            });
+            self.last = Some(Last { ruling, until: window.until });
         } else if ruling == Ruling::Hold {
             self.last = None;
         }
@@ -275,19 +240,13 @@ impl Judge {
             held_ms: 0,
             notes: notes(&self.tracks, seen),
         };
-        Judged {
-            judgement,
-            covered,
-            guilty: guilt,
-        }
+        Judged { judgement, covered, guilty: guilt }
     }
 
     /// Says why the canary is to be taken back: by a failed check, or because the source was silent too long.
     fn guilt(&mut self, policy: &Policy, checks: &[CheckResult], now: Timestamp) -> Option<Guilt> {
         let failed = |c: &&CheckResult| c.verdict == Verdict::Fail && c.then == Then::RollBack;
-        let silent = checks
-            .iter()
-            .any(|c| c.verdict == Verdict::NoData && c.then != Then::Warn);
+        let silent = checks.iter().any(|c| c.verdict == Verdict::NoData && c.then != Then::Warn);
         let since = silent.then(|| self.silent_since.unwrap_or(now));
         self.silent_since = since;
         if let Some(check) = checks.iter().find(failed) {
@@ -295,9 +254,8 @@ impl Judge {
         }
         let silence = now.since(since?);
         let no_data = policy.no_data();
-        (no_data.then == Then::RollBack && silence >= no_data.after()).then(|| Guilt::Silence {
-            for_ms: millis(silence),
-        })
+        (no_data.then == Then::RollBack && silence >= no_data.after())
+            .then(|| Guilt::Silence { for_ms: millis(silence) })
     }
 
     /// Returns the window that all checks which apply have seen, if each has seen one.
@@ -318,20 +276,14 @@ impl Judge {
     }
 
     fn p95(&self, seen: &[Seen<'_>]) -> BySide<Option<f64>> {
-        let latency = self
-            .tracks
-            .iter()
-            .zip(seen)
-            .find_map(|(track, seen)| match seen {
-                Seen::Fresh(measured) if track.signal == Signal::Latency => Some(measured),
-                _ => None,
-            });
-        BySide::from_fn(
-            |side| match latency.map(|measured| measured.sides.get(side)) {
-                Some(Reading::Buckets(buckets)) => buckets.quantile(Quantile::P95.fraction()),
-                _ => None,
-            },
-        )
+        let latency = self.tracks.iter().zip(seen).find_map(|(track, seen)| match seen {
+            Seen::Fresh(measured) if track.signal == Signal::Latency => Some(measured),
+            _ => None,
+        });
+        BySide::from_fn(|side| match latency.map(|measured| measured.sides.get(side)) {
+            Some(Reading::Buckets(buckets)) => buckets.quantile(Quantile::P95.fraction()),
+            _ => None,
+        })
     }
 }
 
@@ -347,53 +299,6 @@ fn overlap(seen: Window, asked: Window) -> Failure {
             seen.after, seen.until, asked.after, asked.until
         ),
     )
-}
-
-/// Returns the longest stretch of covered time that any check looks back.
-fn longest_look_back(policy: &Policy) -> Duration {
-    let look_back = |check: &Check| match check.kind {
-        CheckKind::Threshold { for_ms, .. } => Duration::from_millis(for_ms),
-        CheckKind::WorseThanStable { .. } => Duration::ZERO,
-    };
-    policy
-        .checks()
-        .iter()
-        .map(look_back)
-        .max()
-        .unwrap_or_default()
-}
-
-/// Tells whether the plan gives both sides the traffic that a check needs.
-fn applies(kind: &CheckKind, weight: Weight) -> bool {
-    let compares = match kind {
-        CheckKind::Threshold { limit, .. } => matches!(limit, Limit::TimesStable(_)),
-        CheckKind::WorseThanStable { .. } => true,
-    };
-    weight != Weight::ZERO && !(compares && weight == Weight::FULL)
-}
-
-/// Tells whether any check needs this signal at this weight, more than to warn.
-fn signal_applies(policy: &Policy, signal: &Signal, weight: Weight) -> bool {
-    let reads = |check: &Check| match &check.kind {
-        CheckKind::Threshold { metric, .. } => metric.signal() == *signal,
-        CheckKind::WorseThanStable { .. } => *signal == Signal::Requests,
-    };
-    let mixed = weight != Weight::ZERO && weight != Weight::FULL;
-    (policy.hard_limit() && mixed && *signal == Signal::Requests)
-        || policy
-            .checks()
-            .iter()
-            .any(|c| c.then != Then::Warn && reads(c) && applies(&c.kind, weight))
-}
-
-/// Tells whether any check that can stop the rollout applies at this weight.
-pub(super) fn any_applies(policy: &Policy, weight: Weight) -> bool {
-    let mixed = weight != Weight::ZERO && weight != Weight::FULL;
-    (policy.hard_limit() && mixed)
-        || policy
-            .checks()
-            .iter()
-            .any(|c| c.then != Then::Warn && applies(&c.kind, weight))
 }
 
 fn ruling_of(check: &CheckResult) -> Ruling {
@@ -416,19 +321,6 @@ const fn severity(ruling: &Ruling) -> u8 {
     }
 }
 
-fn counts(seen: &Seen<'_>) -> Option<BySide<Counts>> {
-    let Seen::Fresh(measured) = seen else {
-        return None;
-    };
-    match (&measured.sides.stable, &measured.sides.canary) {
-        (Reading::Counts(stable), Reading::Counts(canary)) => Some(BySide {
-            stable: *stable,
-            canary: *canary,
-        }),
-        _ => None,
-    }
-}
-
 fn notes(tracks: &[Track], seen: &[Seen<'_>]) -> Vec<String> {
     let mut notes = Vec::new();
     for (track, seen) in tracks.iter().zip(seen) {
@@ -441,87 +333,4 @@ fn notes(tracks: &[Track], seen: &[Seen<'_>]) -> Vec<String> {
         }
     }
     notes
-}
-
-/// Returns both sides' counts, or the verdict that their lack means.
-fn both_counts(seen: &Seen<'_>) -> Result<BySide<Counts>, (Verdict, Finding)> {
-    let measured = match seen {
-        Seen::Fresh(measured) => measured,
-        Seen::Pending => return Err((Verdict::Pending, Finding::Nothing)),
-        Seen::Failed(failure) => return Err((Verdict::Error, Finding::Failed(failure.clone()))),
-    };
-    if let Some(counts) = counts(seen) {
-        return Ok(counts);
-    }
-    let silent = |side| {
-        matches!(
-            measured.sides.get(side),
-            Reading::NoData | Reading::NotFinite
-        )
-    };
-    if Side::BOTH.into_iter().any(silent) {
-        return Err((Verdict::NoData, Finding::Nothing));
-    }
-    let failure = Failure::new(
-        FailureKind::Invalid,
-        "the source answered `requests` with something other than counts",
-    );
-    Err((Verdict::Error, Finding::Failed(failure)))
-}
-
-fn hard_limit(weight: Weight, seen: &Seen<'_>) -> CheckResult {
-    let mixed = weight != Weight::ZERO && weight != Weight::FULL;
-    let (verdict, finding) = match both_counts(seen) {
-        _ if !mixed => (Verdict::NotApplicable, Finding::Nothing),
-        Err(lack) => lack,
-        Ok(requests) => match analysis::hard_limit(requests.stable, requests.canary) {
-            Some(true) => (Verdict::Fail, Finding::HardLimit { requests }),
-            Some(false) => (Verdict::Pass, Finding::HardLimit { requests }),
-            None => (Verdict::NotApplicable, Finding::Nothing),
-        },
-    };
-    CheckResult::new(Arc::from(HARD_LIMIT), verdict, Then::RollBack, finding)
-}
-
-fn weigh(
-    weighing: &mut Weighing,
-    check: &Check,
-    limits: &EvidenceLimits,
-    weight: Weight,
-    seen: &Seen<'_>,
-) -> CheckResult {
-    if !applies(&check.kind, weight) {
-        return result(check, Verdict::NotApplicable, Finding::Nothing);
-    }
-    let requests = match both_counts(seen) {
-        Ok(requests) => requests,
-        Err((verdict, finding)) => return result(check, verdict, finding),
-    };
-    let live = Duration::from_millis(weighing.live_ms);
-    let tick = Tick {
-        stable: requests.stable,
-        canary: requests.canary,
-    };
-    let evidence = weighing.state.add(limits, tick, live);
-    weighing.requests.stable.add(requests.stable);
-    weighing.requests.canary.add(requests.canary);
-    if let Seen::Fresh(measured) = seen {
-        weighing.live_ms = weighing
-            .live_ms
-            .saturating_add(millis(measured.covered.length()));
-    }
-    let finding = Finding::Evidence {
-        requests: weighing.requests,
-        odds: evidence.odds(),
-        needed: 1.0 / limits.false_alarm,
-    };
-    result(
-        check,
-        if evidence.convicted {
-            Verdict::Fail
-        } else {
-            Verdict::Pass
-        },
-        finding,
-    )
 }

@@ -13,14 +13,7 @@ pub(super) fn judge(
     measured: &Measured,
     history: &History,
 ) -> (Verdict, Finding) {
-    let CheckKind::Threshold {
-        metric,
-        comparison,
-        limit,
-        for_ms,
-        samples,
-    } = kind
-    else {
+    let CheckKind::Threshold { metric, comparison, limit, for_ms, samples } = kind else {
         return (Verdict::NotApplicable, Finding::Nothing);
     };
     let needs_stable = matches!(limit, Limit::TimesStable(_));
@@ -29,10 +22,7 @@ pub(super) fn judge(
     }
     let look_back = Duration::from_millis(*for_ms);
     let sum = if look_back.is_zero() {
-        Sum {
-            sides: measured.sides.clone(),
-            covered: measured.covered.length(),
-        }
+        Sum { sides: measured.sides.clone(), covered: measured.covered.length() }
     } else {
         history.sum(look_back)
     };
@@ -50,11 +40,7 @@ pub(super) fn judge(
                 Comparison::Below => canary < limit,
             };
             // What has not lasted that long yet cannot have lasted that long.
-            if beyond && sum.covered >= look_back {
-                Verdict::Fail
-            } else {
-                Verdict::Pass
-            }
+            if beyond && sum.covered >= look_back { Verdict::Fail } else { Verdict::Pass }
         }
         _ => Verdict::Inconclusive,
     };
@@ -89,10 +75,8 @@ fn lack(metric: &Metric, measured: &Measured, needs_stable: bool) -> Option<(Ver
         };
         if !fits {
             let shape = measured.sides.get(side).shape();
-            let message = format!(
-                "the source answered `{}` of {side} with {shape}",
-                metric.signal()
-            );
+            let message =
+                format!("the source answered `{}` of {side} with {shape}", metric.signal());
             return Some((
                 Verdict::Error,
                 Finding::Failed(Failure::new(FailureKind::Invalid, message)),

@@ -91,9 +91,7 @@ pub async fn applying_twice_is_applying_once<R: TrafficRouter>(make: impl AsyncF
     let mut route = Route::of(make().await).await;
     let [small, _] = route.two_weights();
     route.lower(Weight::ZERO).await;
-    route
-        .expect(Weight::ZERO, "after setting what was there")
-        .await;
+    route.expect(Weight::ZERO, "after setting what was there").await;
     route.raise(small).await;
     route.raise(small).await;
     route.expect(small, "after raising to it twice").await;
@@ -138,10 +136,7 @@ pub async fn a_raise_at_a_stale_version_is_refused<R: TrafficRouter>(
     let at_zero = route.version().await;
     route.lower(Weight::ZERO).await;
     let raise = route.apply(large, Some(&at_zero)).await;
-    refused(
-        raise,
-        "a raise at a version from before a lowering that found 0 %",
-    );
+    refused(raise, "a raise at a version from before a lowering that found 0 %");
     route.expect(Weight::ZERO, "after the refused raises").await;
 }
 
@@ -247,11 +242,7 @@ pub async fn observing_changes_nothing<R: TrafficRouter>(make: impl AsyncFnOnce(
             assert_eq!(route.version().await, version, "a look changed the version");
         }
         let raised = route.apply(weight, Some(&version)).await;
-        accepted(
-            raised,
-            weight,
-            "a raise at a version that was looked at again",
-        );
+        accepted(raised, weight, "a raise at a version that was looked at again");
     }
 }
 
@@ -260,9 +251,7 @@ pub async fn releasing_leaves_the_traffic<R: TrafficRouter>(make: impl AsyncFnOn
     let mut route = Route::of(make().await).await;
     let [small, _] = route.two_weights();
     route.release().await;
-    route
-        .expect(Weight::ZERO, "after releasing what was never written")
-        .await;
+    route.expect(Weight::ZERO, "after releasing what was never written").await;
     route.raise(small).await;
     for _ in 0..2 {
         route.release().await;

@@ -31,10 +31,7 @@ pub(super) struct Holder {
 
 impl Holder {
     pub(super) const fn new(epoch: Epoch) -> Self {
-        Self {
-            epoch,
-            next: EffectId::new(1),
-        }
+        Self { epoch, next: EffectId::new(1) }
     }
 
     pub(super) fn call(&mut self) -> Call {
@@ -42,14 +39,7 @@ impl Holder {
         self.next = id.next();
         let made = Timestamp::EPOCH;
         let rollout = "conformance".parse().expect("a plain name");
-        Call::new(
-            rollout,
-            self.epoch,
-            id,
-            1,
-            made,
-            made + Duration::from_secs(30),
-        )
+        Call::new(rollout, self.epoch, id, 1, made, made + Duration::from_secs(30))
     }
 }
 
@@ -71,13 +61,10 @@ impl<R: TrafficRouter> Route<R> {
     /// Lists weights above zero that the router says it can hold, rising.
     pub(super) fn weights(&self) -> Vec<Weight> {
         let points = [1, 5, 50, 99, 100, 500, 1234, 2500, 3333, 5000, 9999, 10_000];
-        let weights = points
-            .into_iter()
-            .filter_map(|points| Weight::from_basis_points(points).ok());
+        let weights =
+            points.into_iter().filter_map(|points| Weight::from_basis_points(points).ok());
         let capabilities = self.router.capabilities();
-        weights
-            .filter(|&weight| capabilities.can_hold(weight))
-            .collect()
+        weights.filter(|&weight| capabilities.can_hold(weight)).collect()
     }
 
     pub(super) fn two_weights(&self) -> [Weight; 2] {
@@ -94,11 +81,7 @@ impl<R: TrafficRouter> Route<R> {
 
     pub(super) async fn expect(&mut self, weight: Weight, when: &str) {
         let observed = ok(self.router.observe(&self.holder.call()).await, "observing");
-        assert_eq!(
-            observed.traffic,
-            Traffic::to_canary(weight),
-            "observed {when}"
-        );
+        assert_eq!(observed.traffic, Traffic::to_canary(weight), "observed {when}");
     }
 
     pub(super) async fn apply(
@@ -162,11 +145,7 @@ pub(super) fn ok<T>(answer: Result<T, PortError>, what: &str) -> T {
 
 pub(super) fn accepted(answer: Result<Applied, PortError>, weight: Weight, what: &str) -> Applied {
     let applied = ok(answer, what);
-    assert_eq!(
-        applied.accepted,
-        Traffic::to_canary(weight),
-        "accepted by {what}"
-    );
+    assert_eq!(applied.accepted, Traffic::to_canary(weight), "accepted by {what}");
     applied
 }
 
