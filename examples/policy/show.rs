@@ -63,27 +63,16 @@ impl fmt::Display for Plan<'_> {
             f,
             "\nA roll-back that takes longer than {within} is called stuck, and still tried."
         )?;
-        let and_gates = if policy.gates().next().is_some() {
-            ", and what the gates take"
-        } else {
-            ""
-        };
-        writeln!(
-            f,
-            "If all goes well the rollout takes {}{and_gates}.",
-            duration(total(policy))
-        )
+        let and_gates =
+            if policy.gates().next().is_some() { ", and what the gates take" } else { "" };
+        writeln!(f, "If all goes well the rollout takes {}{and_gates}.", duration(total(policy)))
     }
 }
 
 fn stages(f: &mut fmt::Formatter<'_>, policy: &Policy) -> fmt::Result {
     let names = policy.stages().iter().map(|stage| stage.name.as_str());
     let width = widest(names.chain(["stage"]));
-    let last = if policy.gates().next().is_some() {
-        "gates before it is left"
-    } else {
-        ""
-    };
+    let last = if policy.gates().next().is_some() { "gates before it is left" } else { "" };
     let mut row = |name: &str, weight: &str, hold: &str, gates: &str| {
         let row = format!("{name:<width$}  {weight:>6}  {hold:>8}  {gates}");
         writeln!(f, "{}", row.trim_end())
@@ -91,12 +80,7 @@ fn stages(f: &mut fmt::Formatter<'_>, policy: &Policy) -> fmt::Result {
     row("stage", "weight", "hold", last)?;
     for stage in policy.stages() {
         let gates: Vec<_> = stage.gates.iter().map(GateName::as_str).collect();
-        row(
-            &stage.name,
-            &stage.weight.to_string(),
-            &duration(stage.hold()),
-            &gates.join(", "),
-        )?;
+        row(&stage.name, &stage.weight.to_string(), &duration(stage.hold()), &gates.join(", "))?;
     }
     Ok(())
 }
@@ -104,21 +88,11 @@ fn stages(f: &mut fmt::Formatter<'_>, policy: &Policy) -> fmt::Result {
 fn checks(f: &mut fmt::Formatter<'_>, policy: &Policy) -> fmt::Result {
     write!(f, "\nEvery {}", duration(policy.every()))?;
     if !policy.settle().is_zero() {
-        write!(
-            f,
-            ", leaving out {} after each change of weight",
-            duration(policy.settle())
-        )?;
+        write!(f, ", leaving out {} after each change of weight", duration(policy.settle()))?;
     }
     writeln!(f, ":")?;
     for check in policy.checks() {
-        writeln!(
-            f,
-            "- {}: {}\n  → {}",
-            check.name,
-            looks_at(check),
-            follows(check.then)
-        )?;
+        writeln!(f, "- {}: {}\n  → {}", check.name, looks_at(check), follows(check.then))?;
     }
     if policy.hard_limit() {
         let limit = "half or more of at least 20 requests failed in one look, while stable is well";
@@ -127,23 +101,13 @@ fn checks(f: &mut fmt::Formatter<'_>, policy: &Policy) -> fmt::Result {
     if policy.checks().is_empty() && !policy.hard_limit() {
         return writeln!(f, "- nothing is checked: holds and gates alone decide");
     }
-    writeln!(
-        f,
-        "- no data where a check needs them\n  → {}",
-        silence(policy)
-    )
+    writeln!(f, "- no data where a check needs them\n  → {}", silence(policy))
 }
 
 /// Says what a check looks at, and what is bad.
 fn looks_at(check: &Check) -> String {
     match &check.kind {
-        CheckKind::Threshold {
-            metric,
-            comparison,
-            limit: at,
-            for_ms,
-            samples,
-        } => {
+        CheckKind::Threshold { metric, comparison, limit: at, for_ms, samples } => {
             let at = match at {
                 Limit::Absolute(value) => limit(metric.unit(), *value),
                 Limit::TimesStable(times) => format!("{times} times stable's"),
@@ -194,11 +158,7 @@ fn gates(f: &mut fmt::Formatter<'_>, policy: &Policy) -> fmt::Result {
         writeln!(f, "\nGates:")?;
     }
     for name in names {
-        let asked = if unasked(&name) {
-            " (no stage asks it)"
-        } else {
-            ""
-        };
+        let asked = if unasked(&name) { " (no stage asks it)" } else { "" };
         writeln!(f, "- {name}{asked}: {}", opens(policy.gate(name)))?;
     }
     Ok(())
@@ -217,25 +177,15 @@ fn opens(gate: GateSpec) -> String {
         Otherwise::Open => "the rollout goes on without it",
         _ => "the canary is taken back",
     };
-    format!(
-        "{who}; after {} without an answer {otherwise}",
-        duration(timeout)
-    )
+    format!("{who}; after {} without an answer {otherwise}", duration(timeout))
 }
 
 /// Returns how long the rollout takes if every look passes: holds, and the settling before them.
 fn total(policy: &Policy) -> Duration {
     let stage = |stage: &Stage| stage.hold().saturating_add(policy.settle());
-    policy
-        .stages()
-        .iter()
-        .map(stage)
-        .fold(Duration::ZERO, Duration::saturating_add)
+    policy.stages().iter().map(stage).fold(Duration::ZERO, Duration::saturating_add)
 }
 
 fn widest<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
-    texts
-        .map(|text| text.chars().count())
-        .max()
-        .unwrap_or_default()
+    texts.map(|text| text.chars().count()).max().unwrap_or_default()
 }

@@ -91,25 +91,13 @@ impl Options {
     fn simulation(&self, policy: &Policy) -> anyhow::Result<Simulation> {
         let mut simulation = Simulation::of(policy)
             .traffic(self.rps)
-            .stable(
-                Service::healthy()
-                    .errors(self.base_error_rate)
-                    .median(self.base_latency_ms),
-            )
-            .canary(
-                Service::healthy()
-                    .errors(self.canary_errors())
-                    .median(self.canary_latency()),
-            )
+            .stable(Service::healthy().errors(self.base_error_rate).median(self.base_latency_ms))
+            .canary(Service::healthy().errors(self.canary_errors()).median(self.canary_latency()))
             .seed(self.seed);
         for (name, opening) in &self.gates {
             if !policy.gates().any(|gate| gate == name) {
                 let known: Vec<_> = policy.gates().map(GateName::as_str).collect();
-                let known = if known.is_empty() {
-                    "none".to_owned()
-                } else {
-                    known.join(", ")
-                };
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 bail!(
                     "no stage of the policy `{}` asks a gate `{name}`; expected one of: {known}",
                     policy.name()
@@ -136,13 +124,8 @@ impl Options {
             .iter()
             .flat_map(|stage| &stage.gates)
             .map(|gate| self.wait_for(policy, gate));
-        let holds = policy
-            .stages()
-            .iter()
-            .map(|stage| stage.hold().saturating_mul(4));
-        holds
-            .chain(gates)
-            .fold(Duration::from_secs(3600), Duration::saturating_add)
+        let holds = policy.stages().iter().map(|stage| stage.hold().saturating_mul(4));
+        holds.chain(gates).fold(Duration::from_secs(3600), Duration::saturating_add)
     }
 
     /// Returns how long a gate is waited for where it opens, or its time passes, at all.
@@ -153,11 +136,7 @@ impl Options {
             Some((_, Opening::After(wait))) => Some(*wait),
             Some(_) => None,
         };
-        [timeout, opens]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or_default()
+        [timeout, opens].into_iter().flatten().min().unwrap_or_default()
     }
 
     fn introduction(&self, policy: &Policy) -> String {
@@ -179,11 +158,7 @@ impl Options {
 fn conclusion(report: &Report, limit: Duration) -> String {
     let mut text = format!("{}.", report.sentence());
     if report.outcome.is_none()
-        && let Some(last) = report
-            .timeline
-            .iter()
-            .rev()
-            .find(|record| !is_command(record))
+        && let Some(last) = report.timeline.iter().rev().find(|record| !is_command(record))
     {
         let at = clock(last.at.since(report.started));
         text += &format!(
@@ -202,26 +177,20 @@ const fn is_command(record: &Record) -> bool {
 
 /// Says what the made-up service cannot show.
 fn notes(policy: &Policy) -> impl Iterator<Item = String> {
-    policy
-        .checks()
-        .iter()
-        .filter_map(|check| match &check.kind {
-            CheckKind::Threshold {
-                metric: Metric::Custom(metric),
-                ..
-            } => {
-                let then = if check.then == Then::Warn {
-                    ""
-                } else {
-                    ", and the rollout waits for it in vain"
-                };
-                let name = &check.name;
-                Some(format!(
-                    "the made-up service has no `{metric}`: check `{name}` cannot be judged{then}"
-                ))
-            }
-            _ => None,
-        })
+    policy.checks().iter().filter_map(|check| match &check.kind {
+        CheckKind::Threshold { metric: Metric::Custom(metric), .. } => {
+            let then = if check.then == Then::Warn {
+                ""
+            } else {
+                ", and the rollout waits for it in vain"
+            };
+            let name = &check.name;
+            Some(format!(
+                "the made-up service has no `{metric}`: check `{name}` cannot be judged{then}"
+            ))
+        }
+        _ => None,
+    })
 }
 
 fn requests(text: &str) -> Result<f64, &'static str> {
@@ -251,8 +220,5 @@ fn gate(text: &str) -> Result<(GateName, Opening), String> {
         "never" => Opening::Never,
         when => Opening::After(read_duration(when).ok_or(expected)?),
     };
-    Ok((
-        GateName::new(name).map_err(|error| error.to_string())?,
-        opening,
-    ))
+    Ok((GateName::new(name).map_err(|error| error.to_string())?, opening))
 }

@@ -24,23 +24,15 @@ struct Row {
 
 impl<W: io::Write> Timeline<W> {
     pub(crate) const fn new(out: W) -> Self {
-        Self {
-            out,
-            began: None,
-            row: None,
-            written: Ok(()),
-        }
+        Self { out, began: None, row: None, written: Ok(()) }
     }
 
     pub(crate) fn tell(&mut self, record: &Record) {
         self.began.get_or_insert(record.at);
         match &record.content {
             // The next record says why; and the sentence at the end, how it ended.
-            Content::Judged(Judgement {
-                ruling: Ruling::RollBack,
-                ..
-            })
-            | Content::Ended { .. } => {}
+            Content::Judged(Judgement { ruling: Ruling::RollBack, .. }) | Content::Ended { .. } => {
+            }
             Content::Judged(judgement) => self.judged(record.at, judgement),
             content => {
                 self.close_row();
@@ -63,30 +55,21 @@ impl<W: io::Write> Timeline<W> {
             Some(row) if alike(&row.judgement, judgement) => row.add(at, judgement),
             _ => {
                 self.close_row();
-                self.row = Some(Row {
-                    looks: 1,
-                    span: Window::new(at, at),
-                    judgement: judgement.clone(),
-                });
+                self.row =
+                    Some(Row { looks: 1, span: Window::new(at, at), judgement: judgement.clone() });
             }
         }
     }
 
     fn close_row(&mut self) {
-        let Some(Row {
-            looks,
-            span,
-            judgement,
-        }) = self.row.take()
-        else {
+        let Some(Row { looks, span, judgement }) = self.row.take() else {
             return;
         };
         let text = match looks {
             1 => judgement.to_string(),
-            looks => format!(
-                "{looks} looks until {}: {judgement}",
-                clock(self.since_begin(span.until))
-            ),
+            looks => {
+                format!("{looks} looks until {}: {judgement}", clock(self.since_begin(span.until)))
+            }
         };
         self.line(span.after, text);
     }
@@ -121,11 +104,7 @@ fn alike(one: &Judgement, other: &Judgement) -> bool {
     fn concerns(judgement: &Judgement) -> impl Iterator<Item = (&str, Verdict)> {
         let says_something =
             |check: &&CheckResult| !matches!(check.verdict, Verdict::Pass | Verdict::NotApplicable);
-        judgement
-            .checks
-            .iter()
-            .filter(says_something)
-            .map(|check| (&*check.check, check.verdict))
+        judgement.checks.iter().filter(says_something).map(|check| (&*check.check, check.verdict))
     }
     one.ruling == other.ruling && one.notes == other.notes && concerns(one).eq(concerns(other))
 }

@@ -19,12 +19,9 @@ pub(crate) fn duration(time: Duration) -> String {
 /// Reads what a policy file calls a duration.
 pub(crate) fn read_duration(text: &str) -> Option<Duration> {
     // A sign or `ago` would be read as well.
-    let span: jiff::Span = text
-        .starts_with(|c: char| c.is_ascii_digit())
-        .then(|| text.parse().ok())??;
-    let signed = span
-        .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
-        .ok()?;
+    let span: jiff::Span =
+        text.starts_with(|c: char| c.is_ascii_digit()).then(|| text.parse().ok())??;
+    let signed = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
     Duration::try_from(signed).ok()
 }
 

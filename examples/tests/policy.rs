@@ -1,5 +1,7 @@
 //! The `policy` example as its users meet it: arguments in, text and exit status out.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -38,9 +40,7 @@ gates:
 fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let target = test.parent().and_then(Path::parent).unwrap();
-    let program = target
-        .join("examples")
-        .join(format!("policy{}", std::env::consts::EXE_SUFFIX));
+    let program = target.join("examples").join(format!("policy{}", std::env::consts::EXE_SUFFIX));
     assert!(
         program.exists(),
         "{} is missing: run `cargo build --example policy` first",
@@ -50,11 +50,7 @@ fn program() -> PathBuf {
 }
 
 fn run(arguments: &[&str]) -> Ran {
-    Command::new(program())
-        .args(arguments)
-        .output()
-        .unwrap()
-        .into()
+    Command::new(program()).args(arguments).output().unwrap().into()
 }
 
 fn run_with_input(arguments: &[&str], input: &str) -> Ran {
@@ -66,12 +62,7 @@ fn run_with_input(arguments: &[&str], input: &str) -> Ran {
         .stderr(piped())
         .spawn()
         .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     child.wait_with_output().unwrap().into()
 }
 
@@ -97,10 +88,7 @@ impl Ran {
     fn said(&self, code: i32, texts: &[&str]) {
         assert_eq!(self.code, Some(code), "{self:#?}");
         for text in texts {
-            assert!(
-                self.out.contains(text) || self.err.contains(text),
-                "no `{text}` in {self:#?}"
-            );
+            assert!(self.out.contains(text) || self.err.contains(text), "no `{text}` in {self:#?}");
         }
     }
 }
@@ -116,12 +104,9 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
 
 #[test]
 fn help_has_examples_on_every_level() {
-    for arguments in [
-        &["--help"][..],
-        &["lint", "--help"],
-        &["show", "-h"],
-        &["simulate", "--help"],
-    ] {
+    for arguments in
+        [&["--help"][..], &["lint", "--help"], &["show", "-h"], &["simulate", "--help"]]
+    {
         run(arguments).said(0, &["Usage: policy", "Examples, after"]);
     }
     run(&[]).said(2, &["Usage: policy"]);
@@ -243,21 +228,9 @@ fn checkout() -> Policy {
 #[test]
 fn a_good_canary_is_promoted_in_the_time_that_the_plan_shows() {
     let ran = run(&["simulate", CHECKOUT, "--base-error-rate", "0"]);
-    ran.said(
-        0,
-        &[
-            "\npromoted after 2 h 10 min",
-            " 2:00:08  stage 5 (full): 100% asked for\n",
-        ],
-    );
-    let report = report(
-        &["simulate", CHECKOUT, "--base-error-rate", "0", "--json"],
-        0,
-    );
-    assert_eq!(
-        report.ended.unwrap().since(report.started).as_secs(),
-        2 * 3600 + 10 * 60 + 10
-    );
+    ran.said(0, &["\npromoted after 2 h 10 min", " 2:00:08  stage 5 (full): 100% asked for\n"]);
+    let report = report(&["simulate", CHECKOUT, "--base-error-rate", "0", "--json"], 0);
+    assert_eq!(report.ended.unwrap().since(report.started).as_secs(), 2 * 3600 + 10 * 60 + 10);
 }
 
 /// Returns the report that stands alone on standard output.
@@ -269,24 +242,14 @@ fn report(arguments: &[&str], code: i32) -> Report {
 
 #[test]
 fn the_numbers_reach_the_simulation() {
-    let arguments = [
-        "simulate", CHECKOUT, "--rps", "120", "--seed", "7", "--json",
-    ];
+    let arguments = ["simulate", CHECKOUT, "--rps", "120", "--seed", "7", "--json"];
     let more = ["--base-error-rate", "0.002", "--canary-error-rate", "0.05"];
     let latency = ["--base-latency-ms", "20", "--canary-latency-ms", "24.5"];
     let seen = report(&[&arguments[..], &more, &latency].concat(), 3);
     let expected = Simulation::of(&checkout())
         .traffic(120.0)
-        .stable(
-            Service::healthy()
-                .errors(0.002)
-                .median(std::time::Duration::from_millis(20)),
-        )
-        .canary(
-            Service::healthy()
-                .errors(0.05)
-                .median(std::time::Duration::from_micros(24_500)),
-        )
+        .stable(Service::healthy().errors(0.002).median(std::time::Duration::from_millis(20)))
+        .canary(Service::healthy().errors(0.05).median(std::time::Duration::from_micros(24_500)))
         .seed(7)
         .run();
     assert_eq!(seen, expected);
@@ -309,38 +272,20 @@ fn a_bad_canary_is_rolled_back_and_the_story_says_why() {
 
 #[test]
 fn looks_that_find_the_same_are_one_line_and_none_is_lost() {
-    let arguments = [
-        "simulate",
-        CHECKOUT,
-        "--canary-latency-ms",
-        "78",
-        "--rps",
-        "1000",
-    ];
+    let arguments = ["simulate", CHECKOUT, "--canary-latency-ms", "78", "--rps", "1000"];
     let story = run(&arguments).out;
     let json = [&arguments[..], &["--json"]].concat();
     let code = run(&json).code.unwrap();
-    let looks: u64 = report(&json, code)
-        .stages
-        .iter()
-        .map(|stage| stage.ticks)
-        .sum();
+    let looks: u64 = report(&json, code).stages.iter().map(|stage| stage.ticks).sum();
     let told = story
         .lines()
         .filter(|line| line.starts_with(' ') && line.contains(": canary failed "))
         .map(|line| {
             let words: Vec<_> = line.split_whitespace().collect();
-            if words[2] == "looks" {
-                words[1].parse().unwrap()
-            } else {
-                1
-            }
+            if words[2] == "looks" { words[1].parse().unwrap() } else { 1 }
         });
     assert_eq!(told.sum::<u64>(), looks, "{story}");
-    assert!(
-        story.contains("hold: ") && story.contains("go on: "),
-        "{story}"
-    );
+    assert!(story.contains("hold: ") && story.contains("go on: "), "{story}");
     assert!((story.lines().count() as u64) < looks / 2, "{story}");
 }
 
@@ -350,10 +295,7 @@ fn gates_open_at_once_unless_told_otherwise() {
     let run = |gates: &[&str]| run(&[&["simulate", &shop], gates].concat());
     run(&[]).said(
         0,
-        &[
-            " 0:05:00  gate oncall opened by simulation\n",
-            " 0:05:00  gate smoke opened\n",
-        ],
+        &[" 0:05:00  gate oncall opened by simulation\n", " 0:05:00  gate smoke opened\n"],
     );
     run(&["--gate", "oncall=1h30m"]).said(0, &[" 1:35:00  gate oncall opened by simulation\n"]);
     let long = ["--gate", "smoke=never", "--gate", "smoke=2d"];
@@ -377,26 +319,12 @@ fn wrong_numbers_are_refused_with_what_was_expected() {
     let latency = "milliseconds from 0.001 to 3600000";
     let gate = "NAME=never or NAME=TIME";
     for (option, values, expected) in [
-        (
-            "--rps",
-            &["0", "-1", "nan", "inf", "1e7", "many", ""][..],
-            requests,
-        ),
+        ("--rps", &["0", "-1", "nan", "inf", "1e7", "many", ""][..], requests),
         ("--base-error-rate", &["-0.1", "1.1", "5%", "nan"], share),
         ("--canary-error-rate", &["-0.1", "1.1"], share),
         ("--base-latency-ms", &["0", "-5", "1e300"], latency),
         ("--canary-latency-ms", &["0", "nan"], latency),
-        (
-            "--gate",
-            &[
-                "oncall",
-                "oncall=",
-                "oncall=-5m",
-                "oncall=5",
-                "oncall=sometime",
-            ],
-            gate,
-        ),
+        ("--gate", &["oncall", "oncall=", "oncall=-5m", "oncall=5", "oncall=sometime"], gate),
         ("--gate", &["on call=never"], "`on call` is no gate name"),
         (
             "--gate",
@@ -421,10 +349,5 @@ fn what_the_made_up_service_cannot_show_is_said_beside_the_report() {
     let note = "note: the made-up service has no `pool`: check `pool` cannot be judged, and the rollout waits";
     run(&["simulate", &shop, "--json"]).said(4, &[note]);
     let report = report(&["simulate", &shop, "--json"], 4);
-    assert!(
-        report
-            .timeline
-            .iter()
-            .any(|record| matches!(record.content, Content::Judged(_)))
-    );
+    assert!(report.timeline.iter().any(|record| matches!(record.content, Content::Judged(_))));
 }
