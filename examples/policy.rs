@@ -1,0 +1,114 @@
+//! Policies on the command line: is a file valid, what does it plan, and what would come of it?
+//!
+//! ```sh
+//! cargo run --example policy -- lint examples/policies/*.yaml
+//! cargo run --example policy -- show examples/policies/checkout.yaml
+//! cargo run --example policy -- simulate examples/policies/checkout.yaml --canary-error-rate 0.05
+//! ```
+
+#[path = "policy/lint.rs"]
+mod lint;
+#[path = "policy/show.rs"]
+mod show;
+#[path = "policy/simulate.rs"]
+mod simulate;
+#[path = "policy/timeline.rs"]
+mod timeline;
+#[path = "policy/words.rs"]
+mod words;
+
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use canary_core::policy::{Policy, PolicyError};
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+/// Checks, explains and simulates the policies of canary rollouts.
+#[derive(Debug, Parser)]
+#[command(name = "policy", after_help = AFTER_HELP)]
+struct Options {
+    #[command(subcommand)]
+    job: Job,
+}
+
+const AFTER_HELP: &str = "\
+FILE is a policy as YAML or JSON; `-` stands for standard input.
+
+Examples, after `cargo run --example policy --`:
+  lint examples/policies/*.yaml
+  show examples/policies/checkout.yaml
+  simulate examples/policies/checkout.yaml --canary-error-rate 0.05
+
+`policy help JOB` tells more about each.";
+
+#[derive(Debug, Subcommand)]
+enum Job {
+    Lint(lint::Options),
+    Show(show::Options),
+    Simulate(simulate::Options),
+}
+
+fn main() -> ExitCode {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => return misused(&error),
+    };
+    let done = match &options.job {
+        Job::Lint(options) => options.run(),
+        Job::Show(options) => options.run(),
+        Job::Simulate(options) => options.run(),
+    };
+    done.unwrap_or_else(|error| {
+        complain(&error);
+        ExitCode::FAILURE
+    })
+}
+
+/// Prints the help that was asked for, or what is wrong with the options.
+fn misused(error: &clap::Error) -> ExitCode {
+    // Where even that cannot be written, nobody can be told.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp => ExitCode::SUCCESS,
+        ErrorKind::ValueValidation => ExitCode::FAILURE,
+        _ => ExitCode::from(2),
+    }
+}
+
+/// Says what went wrong.
+fn complain(error: &anyhow::Error) {
+    let reader_is_gone = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    if error.downcast_ref().is_some_and(reader_is_gone) {
+        return;
+    }
+    if error.is::<PolicyError>() {
+        // It calls each of its problems an error itself.
+        eprintln!("{error}");
+    } else {
+        eprintln!("error: {error:#}");
+    }
+}
+
+/// Reads a policy from a file, or from standard input where the file is `-`.
+fn read(file: &Path) -> anyhow::Result<Policy> {
+    let name = shown(file);
+    let text = if file == Path::new("-") {
+        let mut text = String::new();
+        io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(file)
+    };
+    let text = text.with_context(|| format!("cannot read {name}"))?;
+    Ok(Policy::from_yaml_named(&name, &text)?)
+}
+
+/// Returns a file's name as people shall read it.
+fn shown(file: &Path) -> String {
+    match file.to_string_lossy() {
+        name if name == "-" => "<stdin>".to_owned(),
+        name => name.into_owned(),
+    }
+}

@@ -1,0 +1,353 @@
+//! The `policy` example as its users meet it: arguments in, text and exit status out.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use canary_core::policy::{Policy, PolicySpec};
+use canary_core::record::Content;
+use canary_core::report::Report;
+use canary_core::simulate::{Service, Simulation};
+
+const CHECKOUT: &str = "policies/checkout.yaml";
+
+/// Three things are wrong with it.
+const WRONG: &str = "\
+version: 1
+name: shop
+evry: 15s
+stages:
+  - { name: first, weight: 60%,  hold: 5 }
+  - { name: half,  weight: 50%,  hold: 5m }
+  - { name: full,  weight: 100%, hold: 1m }
+";
+
+const APPROVED: &str = "\
+version: 1
+name: shop
+every: 10s
+stages:
+  - { name: first, weight: 10%,  hold: 5m, gates: [oncall, smoke] }
+  - { name: full,  weight: 100%, hold: 1m }
+gates:
+  oncall: { approval: {}, timeout: 20h }
+  other:  { approval: {} }
+";
+
+/// Finds the example that was built together with this test.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let target = test.parent().and_then(Path::parent).unwrap();
+    let program = target.join("examples").join(format!("policy{}", std::env::consts::EXE_SUFFIX));
+    assert!(
+        program.exists(),
+        "{} is missing: run `cargo build --example policy` first",
+        program.display()
+    );
+    program
+}
+
+fn run(arguments: &[&str]) -> Ran {
+    Command::new(program()).args(arguments).output().unwrap().into()
+}
+
+fn run_with_input(arguments: &[&str], input: &str) -> Ran {
+    let piped = Stdio::piped;
+    let mut child = Command::new(program())
+        .args(arguments)
+        .stdin(piped())
+        .stdout(piped())
+        .stderr(piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap().into()
+}
+
+#[derive(Debug)]
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Ran {
+    #[track_caller]
+    fn said(&self, code: i32, texts: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        for text in texts {
+            assert!(self.out.contains(text) || self.err.contains(text), "no `{text}` in {self:#?}");
+        }
+    }
+}
+
+/// Writes a policy into a file that lives as long as what is returned.
+fn file(text: &str) -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("shop.yaml");
+    std::fs::write(&file, text).unwrap();
+    let name = file.to_str().unwrap().to_owned();
+    (directory, name)
+}
+
+#[test]
+fn help_has_examples_on_every_level() {
+    for arguments in
+        [&["--help"][..], &["lint", "--help"], &["show", "-h"], &["simulate", "--help"]]
+    {
+        run(arguments).said(0, &["Usage: policy", "Examples, after"]);
+    }
+    run(&[]).said(2, &["Usage: policy"]);
+    run(&["mend", CHECKOUT]).said(2, &["mend"]);
+}
+
+#[test]
+fn a_valid_file_is_counted() {
+    let ran = run(&["lint", CHECKOUT]);
+    ran.said(0, &[]);
+    assert_eq!(ran.out, format!("{CHECKOUT}: ok, 5 stages, 3 checks\n"));
+    assert_eq!(ran.err, "");
+    let one = r#"{"version": 1, "name": "a", "stages": [{"weight": "100%", "hold": "1m"}]}"#;
+    run_with_input(&["lint", "-"], one).said(0, &["<stdin>: ok, 1 stage, 0 checks\n"]);
+}
+
+#[test]
+fn every_error_of_every_file_is_shown_and_the_good_files_as_well() {
+    let (_directory, wrong) = file(WRONG);
+    let ran = run(&["lint", &wrong, "nowhere.yaml", CHECKOUT]);
+    let misspelt = format!("{wrong}:3:7");
+    let at_weight = format!("{wrong}:6:28");
+    ran.said(
+        1,
+        &[
+            &misspelt,
+            "did you mean `every`?",
+            "`hold` is the number 5",
+            &at_weight,
+            "the policy has 3 errors",
+        ],
+    );
+    ran.said(1, &["error: cannot read nowhere.yaml: "]);
+    assert_eq!(ran.out, format!("{CHECKOUT}: ok, 5 stages, 3 checks\n"));
+}
+
+#[test]
+fn a_syntax_error_stands_alone() {
+    run_with_input(&["lint", "-"], "stages: [\n")
+        .said(1, &["<stdin>:", "the policy has 1 error\n"]);
+}
+
+#[test]
+fn every_job_refuses_a_bad_file_alike() {
+    let (_directory, wrong) = file(WRONG);
+    for job in ["lint", "show", "simulate"] {
+        let ran = run(&[job, &wrong]);
+        ran.said(1, &["the policy has 3 errors"]);
+        assert_eq!(ran.out, "");
+        run(&[job, "nowhere.yaml"]).said(1, &["cannot read nowhere.yaml"]);
+        run(&[job, "policies"]).said(1, &["cannot read policies"]);
+    }
+}
+
+#[test]
+fn a_plan_is_shown_in_words() {
+    let ran = run(&["show", CHECKOUT]);
+    ran.said(0, &[
+        "stage    weight      hold  gates before it is left\n",
+        "tenth       10%       30m  oncall\n",
+        "half        50%        1h\n",
+        "Every 15s, leaving out 2s after each change of weight:\n",
+        "more than 1.25 times as often as on stable; convicts at most 1% of innocent canaries\n  → the canary is taken",
+        "- too-many-errors: error_rate above 5% over 2m\n",
+        "- slow: latency.p95 above 1.5 times stable's over 5m\n  → weight and clock stand",
+        "- hard limit: ",
+        "- smoke: the program that runs the rollout decides; it is waited for as long as it takes\n",
+        "- oncall: a person approves it; after 4h without an answer the canary is taken back\n",
+        "takes longer than 5m is called stuck",
+        "If all goes well the rollout takes 2h10m10s, and what the gates take.\n",
+    ]);
+}
+
+#[test]
+fn whatever_a_policy_can_say_is_shown() {
+    let ran = run_with_input(
+        &["show", "-"],
+        "\
+version: 1
+name: odd
+stages: [{ name: full, weight: 100%, hold: 1d }]
+hard_limit: off
+checks:
+  - { name: ok, metric: success_rate, below: 93%, samples: 40, then: warn }
+  - { name: idle, metric: request_rate, below: 0.5 }
+  - { name: tail, metric: latency.p99.9, above: 1.5s }
+  - { name: pool, metric: pool, above: 90% }
+no_data: { after: 7m, then: roll_back }
+gates: { other: { timeout: 1h, otherwise: open } }
+",
+    );
+    ran.said(0, &[
+        "full     100%       24h\n",
+        "- ok: success_rate below 93%, judged once the canary had 40 requests in that time\n  → it is noted",
+        "- idle: request_rate below 0.5/s\n",
+        "- tail: latency.p99.9 above 1s500ms\n",
+        "- pool: pool above 0.9\n",
+        "; after 7m the canary is taken back\n",
+        "- other (no stage asks it): the program that runs the rollout decides; after 1h without an answer the rollout goes on",
+        "takes 24h.\n",
+    ]);
+    assert!(!ran.out.contains("hard limit"), "{ran:#?}");
+    let bare = r#"{"version": 1, "name": "a", "hard_limit": false, "stages": [{"weight": "100%", "hold": "1m"}]}"#;
+    run_with_input(&["show", "-"], bare).said(0, &["- nothing is checked"]);
+}
+
+#[test]
+fn the_stable_form_is_the_same_policy() {
+    let ran = run(&["show", CHECKOUT, "--json"]);
+    ran.said(0, &[]);
+    let spec: PolicySpec = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(Policy::from_spec(spec).unwrap(), checkout());
+}
+
+fn checkout() -> Policy {
+    Policy::from_yaml(&std::fs::read_to_string(CHECKOUT).unwrap()).unwrap()
+}
+
+#[test]
+fn a_good_canary_is_promoted_in_the_time_that_the_plan_shows() {
+    let ran = run(&["simulate", CHECKOUT, "--base-error-rate", "0"]);
+    ran.said(0, &["\npromoted after 2 h 10 min", " 2:00:08  stage 5 (full): 100% asked for\n"]);
+    let report = report(&["simulate", CHECKOUT, "--base-error-rate", "0", "--json"], 0);
+    assert_eq!(report.ended.unwrap().since(report.started).as_secs(), 2 * 3600 + 10 * 60 + 10);
+}
+
+/// Returns the report that stands alone on standard output.
+fn report(arguments: &[&str], code: i32) -> Report {
+    let ran = run(arguments);
+    ran.said(code, &[]);
+    serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {ran:#?}"))
+}
+
+#[test]
+fn the_numbers_reach_the_simulation() {
+    let arguments = ["simulate", CHECKOUT, "--rps", "120", "--seed", "7", "--json"];
+    let more = ["--base-error-rate", "0.002", "--canary-error-rate", "0.05"];
+    let latency = ["--base-latency-ms", "20", "--canary-latency-ms", "24.5"];
+    let seen = report(&[&arguments[..], &more, &latency].concat(), 3);
+    let expected = Simulation::of(&checkout())
+        .traffic(120.0)
+        .stable(Service::healthy().errors(0.002).median(std::time::Duration::from_millis(20)))
+        .canary(Service::healthy().errors(0.05).median(std::time::Duration::from_micros(24_500)))
+        .seed(7)
+        .run();
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn a_bad_canary_is_rolled_back_and_the_story_says_why() {
+    let ran = run(&["simulate", CHECKOUT, "--canary-error-rate", "0.05"]);
+    ran.said(
+        3,
+        &[
+            "canary fails 5%",
+            "taking the canary back: errors fails: ",
+            "\nrolled back at 1% after ",
+        ],
+    );
+    let last = ran.out.lines().rev().nth(2).unwrap();
+    assert!(last.ends_with("0% accepted and in effect"), "{ran:#?}");
+}
+
+#[test]
+fn looks_that_find_the_same_are_one_line_and_none_is_lost() {
+    let arguments = ["simulate", CHECKOUT, "--canary-latency-ms", "78", "--rps", "1000"];
+    let story = run(&arguments).out;
+    let json = [&arguments[..], &["--json"]].concat();
+    let code = run(&json).code.unwrap();
+    let looks: u64 = report(&json, code).stages.iter().map(|stage| stage.ticks).sum();
+    let told = story
+        .lines()
+        .filter(|line| line.starts_with(' ') && line.contains(": canary failed "))
+        .map(|line| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            if words[2] == "looks" { words[1].parse().unwrap() } else { 1 }
+        });
+    assert_eq!(told.sum::<u64>(), looks, "{story}");
+    assert!(story.contains("hold: ") && story.contains("go on: "), "{story}");
+    assert!((story.lines().count() as u64) < looks / 2, "{story}");
+}
+
+#[test]
+fn gates_open_at_once_unless_told_otherwise() {
+    let (_directory, shop) = file(APPROVED);
+    let run = |gates: &[&str]| run(&[&["simulate", &shop], gates].concat());
+    run(&[]).said(
+        0,
+        &[" 0:05:00  gate oncall opened by simulation\n", " 0:05:00  gate smoke opened\n"],
+    );
+    run(&["--gate", "oncall=1h30m"]).said(0, &[" 1:35:00  gate oncall opened by simulation\n"]);
+    let long = ["--gate", "smoke=never", "--gate", "smoke=2d"];
+    run(&long).said(0, &["48:05:00  gate smoke opened\n"]);
+    let never = run(&["--gate", "smoke=never"]);
+    never.said(
+        4,
+        &[
+            "\nnot finished",
+            "the last news, at 0:05:00: gate smoke asked before stage first is left",
+        ],
+    );
+    // Its time passes long after four times all holds.
+    run(&["--gate", "oncall=never"]).said(3, &["gate oncall did not open within 20 h"]);
+}
+
+#[test]
+fn wrong_numbers_are_refused_with_what_was_expected() {
+    let requests = "more than 0 and at most 1000000";
+    let share = "a share from 0 to 1";
+    let latency = "milliseconds from 0.001 to 3600000";
+    let gate = "NAME=never or NAME=TIME";
+    for (option, values, expected) in [
+        ("--rps", &["0", "-1", "nan", "inf", "1e7", "many", ""][..], requests),
+        ("--base-error-rate", &["-0.1", "1.1", "5%", "nan"], share),
+        ("--canary-error-rate", &["-0.1", "1.1"], share),
+        ("--base-latency-ms", &["0", "-5", "1e300"], latency),
+        ("--canary-latency-ms", &["0", "nan"], latency),
+        ("--gate", &["oncall", "oncall=", "oncall=-5m", "oncall=5", "oncall=sometime"], gate),
+        ("--gate", &["on call=never"], "`on call` is no gate name"),
+        (
+            "--gate",
+            &["other=never"],
+            "no stage of the policy `checkout` asks a gate `other`; expected one of: smoke, oncall",
+        ),
+    ] {
+        for value in values {
+            let ran = run(&["simulate", CHECKOUT, option, value]);
+            ran.said(1, &["error: ", expected]);
+            assert_eq!(ran.out, "");
+        }
+    }
+    run(&["simulate", CHECKOUT, "--rps"]).said(2, &["a value is required"]);
+}
+
+#[test]
+fn what_the_made_up_service_cannot_show_is_said_beside_the_report() {
+    let policy =
+        format!("{APPROVED}checks:\n  - {{ name: pool, metric: pool, above: 90%, then: hold }}\n");
+    let (_directory, shop) = file(&policy);
+    let note = "note: the made-up service has no `pool`: check `pool` cannot be judged, and the rollout waits";
+    run(&["simulate", &shop, "--json"]).said(4, &[note]);
+    let report = report(&["simulate", &shop, "--json"], 4);
+    assert!(report.timeline.iter().any(|record| matches!(record.content, Content::Judged(_))));
+}
