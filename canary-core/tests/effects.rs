@@ -105,7 +105,8 @@ fn a_bad_canary_is_taken_back_in_each_stage() {
 #[test]
 fn abort_waits_for_nothing_in_each_phase() {
     // How far the rollout has come, and what abort must then do first, before anything is saved.
-    let stories: [(&str, fn(&Bench) -> bool, &[&str]); 5] = [
+    type Story = (&'static str, fn(&Bench) -> bool, &'static [&'static str]);
+    let stories: [Story; 5] = [
         ("starting, asked", |b| !b.open.is_empty(), &["cancel", "answer done", "route 0%"]),
         ("entering", |b| entering(b) && !b.open.is_empty(), &["cancel", "answer done", "route 0%"]),
         ("holding", |b| holding(b) && b.open.is_empty(), &["answer done", "route 0%"]),
