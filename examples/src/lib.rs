@@ -1,1 +1,13 @@
-//! What the examples share.
+//! What the examples share: a service in two versions on loopback, a proxy that
+//! splits the requests between them, a load, and a view of a rollout on the terminal.
+
+pub mod counters;
+pub mod faults;
+pub mod load;
+pub mod loopback;
+pub mod proxy;
+pub mod server;
+pub mod service;
+pub mod split;
+pub mod stopwatch;
+pub mod terminal;

@@ -1,0 +1,229 @@
+//! From what a rollout says to what is shown.
+
+use std::time::Duration;
+
+use canary_core::policy::Policy;
+use canary_core::record::{CheckResult, Content, Finding, Judgement, Record, Ruling, Verdict};
+use canary_core::rollout::{Status, Waiting};
+use canary_core::value::{BySide, Timestamp};
+
+use super::view::{CheckView, SideView, StageView, Tone, View};
+use crate::counters::{Counters, Tally};
+use crate::split::Split;
+
+/// Over how long requests a second, errors and latency are shown.
+const LATELY: Duration = Duration::from_secs(2);
+
+/// Puts together what is shown: what the rollout says of itself, and what the proxy sees meanwhile.
+#[must_use]
+pub fn view(status: &Status, policy: &Policy, split: &Split, counters: &Counters) -> View {
+    let standing = split.standing();
+    let canary = standing.canary_share();
+    let lately = counters.latest(LATELY);
+    View {
+        rollout: status.rollout.to_string(),
+        stage: stage(status),
+        weight: standing.weight,
+        sides: BySide {
+            stable: side(&lately.stable, canary.map(|share| 1.0 - share)),
+            canary: side(&lately.canary, canary),
+        },
+        verdict: verdict(status),
+        checks: judged(status).iter().flat_map(|last| &last.checks).map(check).collect(),
+        next: next(status, policy),
+    }
+}
+
+/// Tells the story of a rollout: its records in lines, without those that say nothing new.
+#[derive(Clone, Debug, Default)]
+pub struct Story {
+    began: Option<Timestamp>,
+    ruling: Option<Ruling>,
+}
+
+impl Story {
+    /// Puts the next record into a line, with the time since the first; `None` for a tick that ruled like the
+    /// one before, and for what the next record says as well.
+    pub fn tell(&mut self, record: &Record) -> Option<String> {
+        let began = *self.began.get_or_insert(record.at);
+        match &record.content {
+            Content::Judged(judgement) => {
+                let before = self.ruling.replace(judgement.ruling);
+                if judgement.ruling != Ruling::Hold || before == Some(Ruling::Hold) {
+                    return None;
+                }
+            }
+            Content::Ended { .. } => return None,
+            _ => {}
+        }
+        let since = record.at.since(began).as_secs_f64();
+        Some(format!("{since:5.1} s  {}", record.content))
+    }
+}
+
+fn stage(status: &Status) -> Option<StageView> {
+    Some(StageView {
+        number: status.stage? + 1,
+        of: status.stages,
+        name: status.stage_name.clone(),
+        held: Duration::from_millis(status.held_ms),
+        hold: Duration::from_millis(status.hold_ms),
+    })
+}
+
+/// Returns the last judgement if it is about the stage that the rollout is in.
+fn judged(status: &Status) -> Option<&Judgement> {
+    let last = status.last.as_ref();
+    last.filter(|last| status.stage.is_none_or(|stage| stage == last.stage))
+}
+
+fn verdict(status: &Status) -> (Tone, String) {
+    if let Some(outcome) = &status.outcome {
+        return if outcome.is_promoted() {
+            (Tone::Good, "PROMOTED".to_owned())
+        } else {
+            (Tone::Bad, "ROLLED BACK".to_owned())
+        };
+    }
+    let (tone, text) = match judged(status).map(|last| last.ruling) {
+        Some(Ruling::GoOn) => (Tone::Good, "OK"),
+        Some(Ruling::Hold) => (Tone::Notice, "HOLD"),
+        Some(Ruling::RollBack) => (Tone::Bad, "ROLL BACK"),
+        Some(Ruling::Wait) => (Tone::Quiet, "waits for samples"),
+        _ => (Tone::Quiet, "not judged yet"),
+    };
+    (tone, text.to_owned())
+}
+
+fn next(status: &Status, policy: &Policy) -> String {
+    let following = status.stage.and_then(|stage| policy.stages().get(stage + 1));
+    let following =
+        following.map_or_else(|| "promotion".to_owned(), |stage| stage.weight.to_string());
+    match &status.waiting {
+        Waiting::Router => "waits for the router".to_owned(),
+        Waiting::Hold(left) => {
+            format!("{following} in {:.1} s", Duration::from_millis(*left).as_secs_f64())
+        }
+        Waiting::Verdict => format!("{following} as soon as the checks pass"),
+        Waiting::Gate(gate) => format!("{following} when gate {gate} opens"),
+        Waiting::Resume => "paused".to_owned(),
+        _ => "it is over".to_owned(),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate needs no 53 bits")]
+fn side(tally: &Tally, share: Option<f64>) -> SideView {
+    SideView {
+        per_second: tally.counts.total as f64 / LATELY.as_secs_f64(),
+        error_rate: tally.counts.error_rate(),
+        p95: tally.latency.quantile(0.95),
+        share,
+    }
+}
+
+fn check(result: &CheckResult) -> CheckView {
+    let tone = match result.verdict {
+        Verdict::Pass => Tone::Good,
+        Verdict::Fail => Tone::Bad,
+        Verdict::NoData | Verdict::Error => Tone::Notice,
+        _ => Tone::Quiet,
+    };
+    let numbers = match &result.finding {
+        Finding::Nothing => String::new(),
+        Finding::Evidence { odds, needed, .. } => {
+            format!(": evidence {odds:.1} : 1, takes {needed:.0} : 1 to roll back")
+        }
+        Finding::HardLimit { requests } => {
+            let canary = requests.canary;
+            format!(": {} of the latest {} failed, half is too many", canary.bad, canary.total)
+        }
+        finding => format!(": {finding}"),
+    };
+    CheckView {
+        name: result.check.to_string(),
+        tone,
+        found: format!("{}{numbers}", result.verdict.as_str().replace('_', " ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use canary_core::record::{Outcome, Reason};
+    use canary_core::simulate::{Service, Simulation};
+    use serde_json::{from_value, json};
+
+    use super::*;
+
+    const POLICY: &str = include_str!("../../policies/quickstart.yaml");
+
+    fn policy() -> Policy {
+        Policy::from_yaml(POLICY).unwrap()
+    }
+
+    fn status(stage: usize, waiting: &serde_json::Value) -> Status {
+        let status = json!({
+            "rollout": "quickstart", "phase": "holding", "stage": stage, "stage_name": "quarter", "stages": 4,
+            "weight": 2500, "held_ms": 2100, "hold_ms": 4000, "paused": false, "waiting": waiting,
+        });
+        from_value(status).unwrap()
+    }
+
+    #[test]
+    fn it_is_said_what_a_rollout_waits_for() {
+        for (stage, waiting, said) in [
+            (1, json!("router"), "waits for the router"),
+            (1, json!({ "hold": 1900 }), "50% in 1.9 s"),
+            (3, json!({ "hold": 1900 }), "promotion in 1.9 s"),
+            (1, json!("verdict"), "50% as soon as the checks pass"),
+            (3, json!({ "gate": "oncall" }), "promotion when gate oncall opens"),
+            (1, json!("resume"), "paused"),
+        ] {
+            assert_eq!(next(&status(stage, &waiting), &policy()), said);
+        }
+    }
+
+    #[test]
+    fn the_end_outweighs_the_last_tick() {
+        let mut status = status(1, &json!("nothing"));
+        assert_eq!(verdict(&status).1, "not judged yet");
+        status.outcome = Some(Outcome::Promoted);
+        assert_eq!(verdict(&status), (Tone::Good, "PROMOTED".to_owned()));
+        let reason = Reason::Silence { for_ms: 1 };
+        status.outcome = Some(Outcome::RolledBack { reason });
+        assert_eq!(verdict(&status), (Tone::Bad, "ROLLED BACK".to_owned()));
+    }
+
+    #[test]
+    fn a_story_says_everything_once() {
+        let report = Simulation::of(&policy())
+            .traffic(300.0)
+            .stable(Service::healthy())
+            .canary(Service::healthy().errors(0.2))
+            .run();
+        let mut story = Story::default();
+        let tell = |record| story.tell(record);
+        let told: Vec<_> = report.timeline.iter().filter_map(tell).collect();
+        let about = |what: &str| told.iter().filter(|line| line.contains(what)).count();
+        assert_eq!(about("too-many-errors"), 1, "{told:#?}");
+        assert_eq!(about("5% accepted"), 1, "{told:#?}");
+        assert!(told.iter().all(|line| line.contains(" s  ")), "{told:#?}");
+    }
+
+    #[test]
+    fn a_rollout_that_holds_says_so_once() {
+        let report = Simulation::of(&policy()).canary(Service::healthy().errors(1.0)).run();
+        let judged = |record: &Record| match &record.content {
+            Content::Judged(judgement) => Some((record.clone(), judgement.clone())),
+            _ => None,
+        };
+        let (mut record, mut judgement) = report.timeline.iter().find_map(judged).unwrap();
+        let mut story = Story::default();
+        let mut told = |ruling| {
+            judgement.ruling = ruling;
+            record.content = Content::Judged(judgement.clone());
+            story.tell(&record).is_some()
+        };
+        let rulings = [Ruling::GoOn, Ruling::Hold, Ruling::Hold, Ruling::GoOn, Ruling::Hold];
+        assert_eq!(rulings.map(&mut told), [false, true, false, false, true]);
+    }
+}
