@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
 
 use canary_core::policy::{Policy, PolicySpec};
 use canary_core::record::Content;
@@ -36,26 +37,31 @@ gates:
   other:  { approval: {} }
 ";
 
-/// Finds the example that was built together with this test.
-fn program() -> PathBuf {
+/// The example, beside this test. `cargo test` alone builds it as a program; with `--tests`, `--all-targets` or
+/// `--test policy` there would be none, or an old one.
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     let test = std::env::current_exe().unwrap();
-    let target = test.parent().and_then(Path::parent).unwrap();
-    let program = target.join("examples").join(format!("policy{}", std::env::consts::EXE_SUFFIX));
-    assert!(
-        program.exists(),
-        "{} is missing: run `cargo build --example policy` first",
-        program.display()
-    );
-    program
-}
+    let built = test.ancestors().nth(2).unwrap();
+    let profile = match built.file_name().unwrap().to_str().unwrap() {
+        "debug" => "dev",
+        profile => profile,
+    };
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", env!("CARGO_PKG_NAME"), "--example", "policy"])
+        .args(["--profile", profile, "--target-dir"])
+        .arg(built.parent().unwrap())
+        .status();
+    assert!(status.unwrap().success());
+    built.join("examples").join("policy").with_extension(std::env::consts::EXE_EXTENSION)
+});
 
 fn run(arguments: &[&str]) -> Ran {
-    Command::new(program()).args(arguments).output().unwrap().into()
+    Command::new(&*PROGRAM).args(arguments).output().unwrap().into()
 }
 
 fn run_with_input(arguments: &[&str], input: &str) -> Ran {
     let piped = Stdio::piped;
-    let mut child = Command::new(program())
+    let mut child = Command::new(&*PROGRAM)
         .args(arguments)
         .stdin(piped())
         .stdout(piped())
