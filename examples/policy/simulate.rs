@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::bail;
 use canary_core::policy::{CheckKind, Metric, Policy, Then};
-use canary_core::record::{Content, Record};
 use canary_core::report::Report;
 use canary_core::simulate::{Opening, Service, Simulation};
 use canary_core::value::GateName;
@@ -158,7 +157,7 @@ impl Options {
 fn conclusion(report: &Report, limit: Duration) -> String {
     let mut text = format!("{}.", report.sentence());
     if report.outcome.is_none()
-        && let Some(last) = report.timeline.iter().rev().find(|record| !is_command(record))
+        && let Some(last) = report.timeline.last()
     {
         let at = clock(last.at.since(report.started));
         text += &format!(
@@ -168,11 +167,6 @@ fn conclusion(report: &Report, limit: Duration) -> String {
         );
     }
     text
-}
-
-/// Tells whether a record is of a command: what came of it was recorded before.
-const fn is_command(record: &Record) -> bool {
-    matches!(record.content, Content::Commanded { .. })
 }
 
 /// Says what the made-up service cannot show.

@@ -99,14 +99,14 @@ impl Row {
     }
 }
 
-/// Tells whether two looks came to the same for the same reasons.
+/// Tells whether two looks found the same; then they also rule the same.
 fn alike(one: &Judgement, other: &Judgement) -> bool {
     fn concerns(judgement: &Judgement) -> impl Iterator<Item = (&str, Verdict)> {
         let says_something =
             |check: &&CheckResult| !matches!(check.verdict, Verdict::Pass | Verdict::NotApplicable);
         judgement.checks.iter().filter(says_something).map(|check| (&*check.check, check.verdict))
     }
-    one.ruling == other.ruling && one.notes == other.notes && concerns(one).eq(concerns(other))
+    concerns(one).eq(concerns(other))
 }
 
 /// Writes `1:05:00`, with milliseconds where there are any.
