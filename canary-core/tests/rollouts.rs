@@ -138,8 +138,6 @@ proptest! {
                     weight = *now;
                 }
                 Content::Judged(judgement) => went_on = judgement.ruling == Ruling::GoOn,
-                // A new holder puts back what was there before.
-                Content::Restored { .. } => went_on = true,
                 _ => {}
             }
         }

@@ -14,7 +14,7 @@ pub fn hard_limit(stable: Counts, canary: Counts) -> Option<bool> {
     if canary.total < ENOUGH || stable.total < ENOUGH {
         return None;
     }
-    let half_failed = canary.bad >= canary.total - canary.bad;
+    let half_failed = canary.bad >= canary.total.saturating_sub(canary.bad);
     let stable_is_well = stable.bad.saturating_mul(10) < stable.total;
     Some(half_failed && stable_is_well)
 }

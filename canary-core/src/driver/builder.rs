@@ -14,9 +14,9 @@ use super::{Clock, Handle, StartError};
 use crate::policy::{GateKind, Policy};
 use crate::ports::{Gate, MetricSource, Observer, StateStore, TrafficRouter};
 use crate::record::Record;
-use crate::rollout::{Effect, Event, Rollout};
+use crate::rollout::{Effect, Event, Rollout, Snapshot};
 use crate::store::MemoryStore;
-use crate::value::{FailureKind, GateName, InvalidName, Revision, RolloutId, Target};
+use crate::value::{FailureKind, GateName, InvalidName, Revision, RolloutId, Target, Timestamp};
 
 /// Drives rollouts; see [`Driver::builder`].
 #[derive(Debug)]
@@ -124,7 +124,8 @@ impl DriverBuilder {
     /// # Errors
     /// [`StartError`]; nothing was changed then.
     pub async fn start(self, id: RolloutId) -> Result<Handle, StartError> {
-        let target = self.check()?;
+        let target = self.named_target()?;
+        self.check()?;
         let held = self.store.load(&target).await.map_err(StartError::Store)?;
         if let Some(held) = &held
             && !held.claim.state.is_settled()
@@ -132,9 +133,12 @@ impl DriverBuilder {
             let rollout = held.claim.state.rollout().clone();
             return Err(StartError::Busy { target, rollout });
         }
-        let clock = self.clock.unwrap_or_else(Clock::system);
+        let before = held.as_ref().map(|held| &held.claim.state);
+        let clock = self.clock_after(before.map(Snapshot::seen));
         let now = clock.now();
-        let (mut rollout, effects) = Rollout::start(id.clone(), Arc::clone(&self.policy), now);
+        let predecessor = before.map(Snapshot::epoch);
+        let (mut rollout, effects) =
+            Rollout::start_after(predecessor, id.clone(), Arc::clone(&self.policy), now);
         #[cfg(feature = "json")]
         if let Some(journal) = &self.journal {
             let policy = self.policy.spec().clone();
@@ -168,11 +172,12 @@ impl DriverBuilder {
     /// # Errors
     /// [`StartError`]; nothing was changed then.
     pub async fn resume(mut self) -> Result<Option<Handle>, StartError> {
-        let target = self.check()?;
+        let target = self.named_target()?;
         let held = self.store.load(&target).await.map_err(StartError::Store)?;
         let Some(held) = held.filter(|held| !held.claim.state.is_settled()) else {
             return Ok(None);
         };
+        // The rollout goes on by the policy that it began with, whatever the builder was given.
         self.policy = Arc::new(Policy::from_spec(held.claim.policy.clone())?);
         self.check()?;
         #[cfg(feature = "json")]
@@ -183,8 +188,8 @@ impl DriverBuilder {
                 snapshot,
             });
         }
+        let clock = self.clock_after(Some(held.claim.state.seen()));
         let mut rollout = Rollout::restore(held.claim.state, Arc::clone(&self.policy))?;
-        let clock = self.clock.unwrap_or_else(Clock::system);
         let saver = self.saver(&target, Some(held.revision));
         let first = self.step(&mut rollout, Event::Restored, clock);
         Ok(Some(self.spawn(rollout, first, saver, clock)))
@@ -214,8 +219,20 @@ impl DriverBuilder {
         }
     }
 
+    /// Returns the clock, never before what was last seen: another machine's clock may have been ahead.
+    fn clock_after(&self, seen: Option<Timestamp>) -> Clock {
+        self.clock.unwrap_or_else(Clock::system).not_before(seen.unwrap_or_default())
+    }
+
+    fn named_target(&self) -> Result<Target, StartError> {
+        match &self.target {
+            Some(target) => Ok(target.clone()),
+            None => Ok(Target::new(self.policy.name())?),
+        }
+    }
+
     /// Checks that the plan can be carried out with what is there.
-    fn check(&self) -> Result<Target, StartError> {
+    fn check(&self) -> Result<(), StartError> {
         if let Some(error) = &self.bad_name {
             return Err(error.clone().into());
         }
@@ -230,8 +247,7 @@ impl DriverBuilder {
                 });
             }
         }
-        let judged = self.policy.hard_limit() || !self.policy.checks().is_empty();
-        if judged && self.metrics.is_none() {
+        if self.policy.is_judged() && self.metrics.is_none() {
             return Err(StartError::NoMetrics { policy: self.policy.name().to_owned() });
         }
         let missing = |name: &&GateName| {
@@ -241,10 +257,7 @@ impl DriverBuilder {
         if !gates.is_empty() {
             return Err(StartError::MissingGates { gates });
         }
-        match &self.target {
-            Some(target) => Ok(target.clone()),
-            None => Ok(Target::new(self.policy.name())?),
-        }
+        Ok(())
     }
 
     fn spawn(self, rollout: Rollout, first: Vec<Effect>, saver: Saver, clock: Clock) -> Handle {

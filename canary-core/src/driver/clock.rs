@@ -27,6 +27,12 @@ impl Clock {
         Self { start, since: tokio::time::Instant::now() }
     }
 
+    /// Moves the clock on where it is behind this time.
+    pub(super) fn not_before(self, earliest: Timestamp) -> Self {
+        let behind = earliest.since(self.now());
+        Self { start: self.start + behind, ..self }
+    }
+
     /// Returns the time now.
     #[must_use]
     pub fn now(&self) -> Timestamp {

@@ -110,7 +110,13 @@ impl Runner {
         }
         let effects = self.rollout.step(event, now);
         self.carry_out(effects);
-        self.status.send_replace(self.rollout.status(now));
+        let status = self.rollout.status(now);
+        let was_stuck = self.status.borrow().stuck;
+        if status.stuck && !was_stuck {
+            // Said here as well, since records wait for a store, which may be down with the router.
+            tracing::error!(rollout = %status.rollout, weight = %status.weight, "the canary cannot be taken back");
+        }
+        self.status.send_replace(status);
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {

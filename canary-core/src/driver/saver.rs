@@ -42,17 +42,40 @@ impl Saver {
     }
 
     /// Saves a state; `Conflict` means that somebody else holds the rollout now.
+    ///
+    /// A write of which no answer came may have landed: then what is stored is ours, and we go on from there.
     pub(super) async fn save(&self, state: &Snapshot) -> Result<(), PortError> {
         let mut held = self.held.lock().await;
-        let revision = match &*held {
+        let error = match self.write(&held, state).await {
+            Ok(revision) => {
+                *held = Held::At(revision);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        let stored = in_time(self.store.load(&self.target)).await?;
+        let Some(stored) = stored.filter(|stored| is_ours(&stored.claim.state, state)) else {
+            return Err(error);
+        };
+        *held = Held::At(stored.revision);
+        if stored.claim.state == *state {
+            return Ok(());
+        }
+        if error.kind() == FailureKind::Conflict {
+            *held = Held::At(self.write(&held, state).await?);
+            return Ok(());
+        }
+        Err(error)
+    }
+
+    async fn write(&self, held: &Held, state: &Snapshot) -> Result<Revision, PortError> {
+        match held {
             Held::Unclaimed { policy, expect } => {
                 let claim = Claim::new((**policy).clone(), state.clone());
-                in_time(self.store.claim(&self.target, &claim, *expect)).await?
+                in_time(self.store.claim(&self.target, &claim, *expect)).await
             }
-            Held::At(revision) => in_time(self.store.save(&self.target, state, *revision)).await?,
-        };
-        *held = Held::At(revision);
-        Ok(())
+            Held::At(revision) => in_time(self.store.save(&self.target, state, *revision)).await,
+        }
     }
 
     /// Makes sure that the rollout is still ours.
@@ -64,6 +87,11 @@ impl Saver {
             Held::At(revision) => in_time(self.store.confirm(&self.target, *revision)).await,
         }
     }
+}
+
+/// Tells whether the same holder of the same rollout wrote both.
+fn is_ours(stored: &Snapshot, state: &Snapshot) -> bool {
+    stored.rollout() == state.rollout() && stored.epoch() == state.epoch()
 }
 
 async fn in_time<T>(answer: impl Future<Output = Result<T, PortError>>) -> Result<T, PortError> {

@@ -75,7 +75,7 @@ impl Metric {
             (Self::Latency(quantile), Reading::Buckets(buckets)) => {
                 buckets.quantile(quantile.fraction())
             }
-            (Self::Custom(_), Reading::Value(value)) => Some(*value),
+            (Self::Custom(_), Reading::Value(value)) => value.is_finite().then_some(*value),
             _ => None,
         }
     }

@@ -121,6 +121,12 @@ impl Policy {
         &self.spec.checks
     }
 
+    /// Tells whether anything is judged at all: without checks and hard limit nothing needs to be measured.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        self.hard_limit() || !self.checks().is_empty()
+    }
+
     /// Tells whether half of twenty or more requests failing, while stable is well, takes the canary back at once.
     #[must_use]
     pub const fn hard_limit(&self) -> bool {

@@ -174,6 +174,13 @@ fn kind(i: usize, check: &Check, found: &mut Found) {
             }
         }
         CheckKind::WorseThanStable { ratio, false_alarm } => {
+            if check.then == Then::Hold {
+                found.add(
+                    format!("checks[{i}].then"),
+                    format!("check `{name}` would hold for good: evidence does not fade"),
+                    "expected `roll_back` or `warn`; to hold while things are bad, use a limit such as `above: 5%`",
+                );
+            }
             if !(ratio.is_finite() && (1.0..=100.0).contains(ratio)) {
                 found.add(
                     format!("checks[{i}].worse_than_stable"),

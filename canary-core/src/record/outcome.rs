@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::CheckResult;
-use crate::value::{Actor, Failure, GateName};
+use crate::value::{Actor, Failure, GateName, Weight};
 
 /// Says how a rollout ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,6 +59,13 @@ pub enum Reason {
     RouterFailed {
         /// What it said last.
         failure: Failure,
+    },
+    /// Somebody else has taken traffic away from the canary.
+    TakenBack {
+        /// What it should have been.
+        expected: Weight,
+        /// What it was found to be.
+        found: Weight,
     },
     /// A gate said no.
     GateRejected {

@@ -69,7 +69,7 @@ impl fmt::Display for Content {
                 if *effective == Some(true) { f.write_str(" and in effect") } else { Ok(()) }
             }
             Self::Drifted { expected, found } => {
-                write!(f, "the route stood at {found} instead of {expected}; putting it back")
+                write!(f, "the route stood at {found} instead of {expected}")
             }
             Self::Judged(judgement) => judgement.fmt(f),
             Self::GateAsked { gate, stage } => {
@@ -207,6 +207,9 @@ impl fmt::Display for Reason {
             Self::Aborted { actor, reason } => write!(f, "aborted by {actor}: {reason}"),
             Self::RouterFailed { failure } => {
                 write!(f, "the router would not take more traffic: {failure}")
+            }
+            Self::TakenBack { expected, found } => {
+                write!(f, "somebody else has set the route from {expected} to {found}")
             }
             Self::GateRejected { gate, why } => write!(f, "gate {gate} said no: {why}"),
             Self::GateTimedOut { gate, after_ms } => {

@@ -6,7 +6,7 @@ use super::flight::{Flight, Pending, Status, Urgency, backoff};
 use super::{Action, Effect, Phase, Reply, Rollout};
 use crate::ports::{Applied, Call, Observed};
 use crate::record::{Content, Reason};
-use crate::value::{EffectId, Failure, FailureKind, Measured, Timestamp};
+use crate::value::{EffectId, Failure, FailureKind, Measured, Timestamp, Traffic};
 
 /// How often the next weight is asked for before the canary is taken back.
 const RAISE_TRIES: u32 = 8;
@@ -87,6 +87,9 @@ impl Rollout {
             };
             if due && (i != 0 || may_route) {
                 self.send(pending, now);
+            } else if due {
+                // Nothing but an event can allow it, so it is due at no time of its own.
+                pending.status = Status::Held { rev: 0 };
             }
         }
         self.flight = flight;
@@ -140,11 +143,21 @@ impl Rollout {
     }
 
     fn applied(&mut self, result: Result<Applied, Failure>, now: Timestamp) {
+        let Some(Pending { action: Action::Route { traffic, .. }, .. }) = &self.flight.route else {
+            return;
+        };
+        let asked = traffic.canary;
         match result {
+            // The plan's weights are such that the router can hold them: another one is somebody else's.
+            Ok(Applied { accepted, .. }) if accepted.canary != asked => {
+                let message =
+                    format!("the route stands at {} where {asked} was asked", accepted.canary);
+                self.route_failed(Failure::new(FailureKind::Conflict, message), now);
+            }
             Ok(applied) => {
                 self.flight.route = None;
                 self.state.version = Some(applied.version);
-                self.routed(applied.accepted.canary, applied.effective, now);
+                self.routed(asked, applied.effective, now);
             }
             Err(failure) => self.route_failed(failure, now),
         }
@@ -180,25 +193,32 @@ impl Rollout {
             Ok(observed) => observed,
             Err(failure) => return self.route_failed(failure, now),
         };
-        let found = observed.traffic.canary;
-        let expected = self.state.routed;
-        if found != expected {
-            self.record(now, Content::Drifted { expected, found });
-            if let Phase::Entering { changes, .. } = &mut self.state.phase {
-                *changes = true;
-            }
-        }
+        let Some(looked) = self.flight.route.take() else { return };
+        let Phase::Entering { stage, changes, .. } = &mut self.state.phase else { return };
+        let (found, expected) = (observed.traffic.canary, self.state.routed);
+        let wanted = self.policy.stages()[*stage].weight;
+        *changes |= found != expected;
         self.state.version = Some(observed.version.clone());
-        // The tries so far count on, so that a route that others keep writing is given up some time.
-        let Some(mut pending) = self.flight.route.take() else {
-            return;
-        };
-        if let Phase::Entering { stage, .. } = self.state.phase {
-            let traffic = crate::value::Traffic::to_canary(self.stage(stage).weight);
-            let held = self.hold(Action::Route { traffic, at: Some(observed.version) });
-            pending = Pending { attempt: pending.attempt, ..held };
-            self.flight.route = Some(pending);
+        if found == wanted {
+            // Our own request, of which no answer came: only asked for again to make it ours for sure.
+            self.state.routed = wanted;
+        } else if found != expected {
+            self.record(now, Content::Drifted { expected, found });
         }
+        if found < expected && found != wanted {
+            return self.roll_back(Reason::TakenBack { expected, found }, now);
+        }
+        let action = if found > expected && found != wanted {
+            Action::Route { traffic: Traffic::to_canary(expected), at: None }
+        } else {
+            Action::Route { traffic: Traffic::to_canary(wanted), at: Some(observed.version) }
+        };
+        // The tries so far count on, so that a route that others keep writing is given up some time.
+        let pending = match &action {
+            Action::Route { at: None, .. } => self.run(action, now),
+            _ => Pending { attempt: looked.attempt, ..self.hold(action) },
+        };
+        self.flight.route = Some(pending);
     }
 
     fn release_answered(&mut self, result: Result<(), Failure>, now: Timestamp) {

@@ -2,8 +2,8 @@
 
 use super::{Answer, Command, CommandKind, Effect, Phase, Rollout};
 use crate::policy::GateKind;
-use crate::record::{Content, Reason};
-use crate::value::{Actor, GateName, Timestamp};
+use crate::record::{Content, Outcome, Reason};
+use crate::value::{Actor, GateName, Timestamp, Window};
 
 /// How many commands are remembered, so that a repeat is known as one.
 const REMEMBERED: usize = 32;
@@ -20,15 +20,16 @@ impl Rollout {
             let answer = Answer::impossible(format!("the rollout is over: {outcome}"));
             return self.effects.push(Effect::Answer { command: id, answer });
         }
-        // What makes things safer takes effect, and is answered, without waiting for the store.
-        let urgent = matches!(kind, CommandKind::Abort { .. } | CommandKind::Pause);
         let text = kind.to_string();
         let (answer, abort) = match kind {
             CommandKind::Pause => (self.pause(now), None),
             CommandKind::Resume => (self.resume(now), None),
             CommandKind::Approve { gate } => (self.approve(&gate, &actor, now), None),
             CommandKind::Abort { reason } => match self.state.phase {
-                Phase::RollingBack { .. } => (Answer::Already, None),
+                Phase::RollingBack { .. }
+                | Phase::Releasing { outcome: Outcome::RolledBack { .. } } => {
+                    (Answer::Already, None)
+                }
                 _ => (Answer::Done, Some(Reason::Aborted { actor: actor.clone(), reason })),
             },
         };
@@ -43,11 +44,8 @@ impl Rollout {
             self.state.commands.pop_front();
         }
         self.state.commands.push_back((id.clone(), answer.clone()));
-        if urgent {
-            self.effects.push(Effect::Answer { command: id, answer });
-        } else {
-            self.state.ledger.answer(id, answer);
-        }
+        // It has taken effect; that it stays so after a crash is known once it is saved.
+        self.state.ledger.answer(id, answer);
     }
 
     fn pause(&mut self, now: Timestamp) -> Answer {
@@ -63,9 +61,8 @@ impl Rollout {
     }
 
     fn resume(&mut self, now: Timestamp) -> Answer {
-        let Some(since) = self.state.paused.take() else {
-            return Answer::Already;
-        };
+        let Some(since) = self.state.paused.take() else { return Answer::Already };
+        self.nobody_looked(Window::new(since, now));
         // A gate's time stood as well.
         if let Phase::Holding { asked: Some(asked), .. } = &mut self.state.phase {
             *asked = *asked + now.since(since);

@@ -37,14 +37,14 @@ struct Transient {
 
 impl Ledger {
     pub(super) fn effect_id(&mut self) -> EffectId {
-        self.next_effect += 1;
+        self.next_effect = self.next_effect.saturating_add(1);
         EffectId::new(self.next_effect)
     }
 
     /// Returns the number of the next state that will be saved, which holds all that has happened by now.
     pub(super) fn next_rev(&mut self) -> u64 {
         self.transient.changed = true;
-        self.rev + 1
+        self.rev.saturating_add(1)
     }
 
     pub(super) fn is_saved(&self, rev: u64) -> bool {
@@ -52,7 +52,7 @@ impl Ledger {
     }
 
     pub(super) fn record(&mut self, at: Timestamp, content: Content) -> &Record {
-        self.next_record += 1;
+        self.next_record = self.next_record.saturating_add(1);
         let rev = self.next_rev();
         self.outbox.push_back((rev, Record::new(self.next_record, at, content)));
         &self.outbox[self.outbox.len() - 1].1
@@ -64,6 +64,13 @@ impl Ledger {
         self.transient.answers.push((rev, command, answer));
     }
 
+    /// Gives out every answer, saved or not.
+    pub(super) fn answer_all(&mut self, effects: &mut Vec<Effect>) {
+        for (_, command, answer) in self.transient.answers.drain(..) {
+            effects.push(Effect::Answer { command, answer });
+        }
+    }
+
     /// Asks for the state to be saved if anything changed and no other save is under way.
     pub(super) fn seal(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         let transient = &mut self.transient;
@@ -72,7 +79,7 @@ impl Ledger {
             transient.changed = false;
             transient.saving = true;
             transient.retry_at = None;
-            self.rev += 1;
+            self.rev = self.rev.saturating_add(1);
             effects.push(Effect::Persist { rev: self.rev });
         }
     }

@@ -67,17 +67,24 @@ impl Rollout {
         policy: impl Into<Arc<Policy>>,
         now: Timestamp,
     ) -> (Self, Vec<Effect>) {
+        Self::start_after(None, id, policy, now)
+    }
+
+    /// Begins a rollout of a target that had another holder before, whatever that one's clock said.
+    #[must_use]
+    pub fn start_after(
+        predecessor: Option<Epoch>,
+        id: RolloutId,
+        policy: impl Into<Arc<Policy>>,
+        now: Timestamp,
+    ) -> (Self, Vec<Effect>) {
         let policy = policy.into();
-        let state = State::new(id.clone(), &policy, now);
+        let mut state = State::new(id.clone(), &policy, now);
+        state.epoch = state.epoch.max(predecessor.unwrap_or_default().next());
         let mut rollout = Self { policy, state, flight: Flight::default(), effects: Vec::new() };
-        rollout.record(
-            now,
-            Content::Started {
-                rollout: id,
-                policy: rollout.policy.name().to_owned(),
-                stages: rollout.policy.stages().len(),
-            },
-        );
+        let policy = rollout.policy.name().to_owned();
+        let stages = rollout.policy.stages().len();
+        rollout.record(now, Content::Started { rollout: id, policy, stages });
         let effects = rollout.settle(now);
         (rollout, effects)
     }
@@ -101,6 +108,10 @@ impl Rollout {
     #[must_use]
     pub fn step(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
         let now = now.max(self.state.seen);
+        // What has passed up to now counts by the rules of up to now; downtime counts for nothing.
+        if event != Event::Restored {
+            self.count_live_time(now);
+        }
         match event {
             Event::Tick => {}
             Event::Restored => self.restored(now),

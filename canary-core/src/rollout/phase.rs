@@ -20,6 +20,10 @@ pub enum Phase {
         held_ms: u64,
         /// Whether the traffic changes: not so after a take-over that found everything in place.
         changes: bool,
+        /// How many of its gates had opened before a take-over.
+        opened: usize,
+        /// Since when the next one was asked before a take-over.
+        asked: Option<Timestamp>,
     },
     /// The weight stands, the checks run, then the gates are asked.
     Holding {

@@ -54,6 +54,12 @@ impl Snapshot {
         &self.state.id
     }
 
+    /// Returns when the rollout last saw an event.
+    #[must_use]
+    pub const fn seen(&self) -> Timestamp {
+        self.state.seen
+    }
+
     /// Returns the holder that wrote it.
     #[must_use]
     pub const fn epoch(&self) -> Epoch {

@@ -28,6 +28,8 @@ pub struct Status {
     pub hold_ms: u64,
     /// Whether it is paused.
     pub paused: bool,
+    /// Whether taking the canary back takes longer than it may.
+    pub stuck: bool,
     /// What it waits for.
     pub waiting: Waiting,
     /// The last tick.
@@ -71,6 +73,8 @@ impl Rollout {
             held_ms,
             hold_ms: stage.map_or(0, |i| self.stage(i).hold_ms),
             paused: self.state.paused.is_some(),
+            stuck: matches!(self.state.phase, Phase::RollingBack { since, .. }
+                if now.since(since) >= self.policy.rollback_within()),
             waiting,
             last: self.state.report.last.clone(),
             outcome: self.outcome().cloned(),
@@ -78,9 +82,17 @@ impl Rollout {
     }
 
     fn waiting(&self, now: Timestamp) -> (u64, Waiting) {
-        let Phase::Holding { stage, held_ms, opened, asked } = self.state.phase else {
-            let waiting = if self.outcome().is_some() { Waiting::Nothing } else { Waiting::Router };
-            return (0, waiting);
+        let (stage, held_ms, opened, asked) = match self.state.phase {
+            Phase::Holding { stage, held_ms, opened, asked } => (stage, held_ms, opened, asked),
+            Phase::Entering { held_ms, .. } if self.may_raise(now) => {
+                return (held_ms, Waiting::Router);
+            }
+            Phase::Entering { held_ms, .. } => {
+                let paused = self.state.paused.is_some();
+                return (held_ms, if paused { Waiting::Resume } else { Waiting::Verdict });
+            }
+            Phase::Ended { .. } => return (0, Waiting::Nothing),
+            _ => return (0, Waiting::Router),
         };
         let stage = self.stage(stage);
         let live =

@@ -43,7 +43,7 @@ impl Rollout {
     }
 
     /// Counts live time towards the hold where the plan leaves nothing to check.
-    fn count_live_time(&mut self, now: Timestamp) {
+    pub(super) fn count_live_time(&mut self, now: Timestamp) {
         let since = now.since(self.state.counted_to);
         self.state.counted_to = self.state.counted_to.max(now);
         let unchecked = !judge::any_applies(&self.policy, self.state.routed);
@@ -63,7 +63,10 @@ impl Rollout {
         // A look that is a whole interval late is not made up for.
         let next = due + self.policy.every();
         self.state.next_tick = Some(if next > now { next } else { now + self.policy.every() });
-        if self.flight.measure.is_none() && self.state.routed != Weight::ZERO {
+        if self.flight.measure.is_none()
+            && self.state.routed != Weight::ZERO
+            && self.policy.is_judged()
+        {
             let action = Action::Measure { queries: self.state.judge.queries(), until: now };
             self.flight.measure = Some(self.run(action, now));
         }
@@ -126,18 +129,17 @@ impl Rollout {
             || self.state.judge.is_passing(&self.policy, now)
     }
 
-    /// Tells whether the canary's weight may rise now.
+    /// Tells whether the weight of the stage that is entered may be asked for: what raises needs a verdict.
     pub(super) fn may_raise(&self, now: Timestamp) -> bool {
-        let Phase::Entering { stage, .. } = self.state.phase else {
-            return false;
-        };
+        let Phase::Entering { stage, .. } = self.state.phase else { return false };
         let rises = self.stage(stage).weight > self.state.routed;
-        self.state.paused.is_none() && (!rises || self.may_leave(now))
+        !rises || (self.state.paused.is_none() && self.may_leave(now))
     }
 
     fn enter(&mut self, stage: usize, now: Timestamp) {
         let (name, weight) = (self.stage(stage).name.clone(), self.stage(stage).weight);
-        self.state.phase = Phase::Entering { stage, held_ms: 0, changes: true };
+        self.state.phase =
+            Phase::Entering { stage, held_ms: 0, changes: true, opened: 0, asked: None };
         self.record(now, Content::StageEntered { stage, name, weight });
     }
 
@@ -146,6 +148,7 @@ impl Rollout {
         let stuck_at = now + self.policy.rollback_within();
         self.record(now, Content::RollbackDecided { reason: reason.clone() });
         self.state.next_tick = None;
+        self.state.paused = None;
         self.state.phase = Phase::RollingBack { reason, since: now, stuck_at };
         self.cancel_all();
     }
@@ -167,21 +170,29 @@ impl Rollout {
         self.record(now, Content::TrafficAccepted { weight, effective });
         match self.state.phase.clone() {
             Phase::Starting => self.enter(0, now),
-            Phase::Entering { stage, held_ms, changes } => {
+            Phase::Entering { stage, held_ms, changes, opened, asked }
+                if weight == self.stage(stage).weight =>
+            {
                 if changes {
-                    self.cancel(|flight| &mut flight.measure);
-                    let from = now + self.policy.settle();
-                    self.state.judge.skip_to(from);
-                    self.state.counted_to = from;
-                    self.state.next_tick = Some(from + self.policy.every());
+                    self.measure_from(now + self.policy.settle());
                 }
-                self.state.phase = Phase::Holding { stage, held_ms, opened: 0, asked: None };
+                self.state.phase = Phase::Holding { stage, held_ms, opened, asked };
             }
-            Phase::RollingBack { reason, .. } if weight == Weight::ZERO => {
+            Phase::RollingBack { reason, .. } => {
+                // Who gave the abort need not wait for a store that is down.
+                self.state.ledger.answer_all(&mut self.effects);
                 self.state.phase = Phase::Releasing { outcome: Outcome::RolledBack { reason } };
             }
             _ => {}
         }
+    }
+
+    /// Counts nothing before this time: the weight has changed, and the mesh needs a moment to follow.
+    fn measure_from(&mut self, from: Timestamp) {
+        self.cancel(|flight| &mut flight.measure);
+        self.state.judge.skip_to(from);
+        self.state.counted_to = from;
+        self.state.next_tick = Some(from + self.policy.every());
     }
 
     pub(super) fn released(&mut self, now: Timestamp) {
@@ -206,13 +217,17 @@ impl Rollout {
         );
         self.state.version = None;
         self.state.counted_to = self.state.counted_to.max(now);
-        self.state.blind = match self.state.blind {
-            Some(earlier) if !down.is_empty() => Some(Window::new(earlier.after, now)),
-            None if !down.is_empty() => Some(down),
-            unchanged => unchanged,
-        };
-        if let Phase::Holding { stage, held_ms, .. } = self.state.phase {
-            self.state.phase = Phase::Entering { stage, held_ms, changes: false };
+        self.nobody_looked(down);
+        if let Phase::Holding { stage, held_ms, opened, asked } = self.state.phase {
+            self.state.phase = Phase::Entering { stage, held_ms, changes: false, opened, asked };
+        }
+    }
+
+    /// Lets a span of time count for no hold, whatever is measured of it later.
+    pub(super) fn nobody_looked(&mut self, span: Window) {
+        if !span.is_empty() {
+            let after = self.state.blind.map_or(span.after, |earlier| earlier.after);
+            self.state.blind = Some(Window::new(after, span.until));
         }
     }
 

@@ -156,6 +156,26 @@ pub enum Reading {
 }
 
 impl Reading {
+    /// Tells whether there is nothing in it that could be judged.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::NoData | Self::NotFinite => true,
+            Self::Value(value) => !value.is_finite(),
+            Self::Counts(_) | Self::Buckets(_) => false,
+        }
+    }
+
+    /// Checks what the types cannot rule out: that no more requests are bad than there are.
+    pub(crate) const fn check(&self) -> Result<(), InvalidReading> {
+        match self {
+            Self::Counts(counts) if counts.bad > counts.total => {
+                Err(InvalidReading::MoreBadThanTotal { total: counts.total, bad: counts.bad })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Names its shape for error messages.
     #[must_use]
     pub const fn shape(&self) -> &'static str {

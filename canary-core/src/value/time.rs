@@ -116,7 +116,7 @@ impl Window {
     /// Tells whether no time lies in it.
     #[must_use]
     pub fn is_empty(self) -> bool {
-        self.after == self.until
+        self.until <= self.after
     }
 }
 

@@ -35,11 +35,11 @@ pub(in crate::rollout) fn any_applies(policy: &Policy, weight: Weight) -> bool {
         || policy.checks().iter().any(|c| c.then != Then::Warn && applies(&c.kind, weight))
 }
 
-/// Returns the longest stretch of covered time that any check looks back.
-pub(super) fn longest_look_back(policy: &Policy) -> Duration {
-    let look_back = |check: &Check| match check.kind {
-        CheckKind::Threshold { for_ms, .. } => Duration::from_millis(for_ms),
-        CheckKind::WorseThanStable { .. } => Duration::ZERO,
+/// Returns the longest stretch of covered time that any check of a signal looks back.
+pub(super) fn longest_look_back(policy: &Policy, signal: &Signal) -> Duration {
+    let look_back = |check: &Check| match &check.kind {
+        CheckKind::Threshold { metric, for_ms, .. } if metric.signal() == *signal => *for_ms,
+        _ => 0,
     };
-    policy.checks().iter().map(look_back).max().unwrap_or_default()
+    Duration::from_millis(policy.checks().iter().map(look_back).max().unwrap_or(0))
 }

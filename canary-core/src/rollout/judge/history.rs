@@ -26,7 +26,11 @@ pub(super) struct Sum {
 }
 
 impl History {
+    /// Remembers a reading; one without anything of the canary covers nothing and is passed over.
     pub(super) fn push(&mut self, window: Window, sides: &BySide<Reading>, keep: Duration) {
+        if sides.canary.is_missing() || keep.is_zero() {
+            return;
+        }
         self.slices.push_back(Slice { window, sides: sides.clone() });
         let mut covered: Duration = self.slices.iter().map(|s| s.window.length()).sum();
         while let Some(oldest) = self.slices.front() {
@@ -39,17 +43,12 @@ impl History {
     }
 
     /// Sums the newest slices until they cover `look_back`: counts and buckets are added, values averaged.
-    ///
-    /// A slice in which a side has no data is passed over: it covers nothing.
     pub(super) fn sum(&self, look_back: Duration) -> Sum {
         let mut covered = Duration::ZERO;
         let mut taken = Vec::new();
         for slice in self.slices.iter().rev() {
             if covered >= look_back {
                 break;
-            }
-            if matches!(slice.sides.canary, Reading::NoData | Reading::NotFinite) {
-                continue;
             }
             covered += slice.window.length();
             taken.push(slice);
@@ -72,7 +71,8 @@ fn add<'a>(readings: impl Iterator<Item = &'a Reading>) -> Reading {
                     return Reading::NoData;
                 }
             }
-            Reading::Value(value) => values = (values.0 + value, values.1 + 1),
+            Reading::Value(value) if value.is_finite() => values = (values.0 + value, values.1 + 1),
+            Reading::Value(_) => continue,
             Reading::NoData | Reading::NotFinite => continue,
         }
         if *shape.get_or_insert(reading.shape()) != reading.shape() {

@@ -11,6 +11,7 @@ mod threshold;
 pub(super) use applies::any_applies;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,9 @@ use applies::{applies, longest_look_back, signal_applies};
 use counted::{Weighing, counts, hard_limit, weigh};
 use history::History;
 
+/// How far a source may always be behind, unless the interval is long.
+const LONGEST_LAG: Duration = Duration::from_secs(60);
+
 /// Remembers what the checks need from tick to tick.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Judge {
@@ -34,7 +38,14 @@ pub(super) struct Judge {
     evidence: Vec<Weighing>,
     /// Since when a check that applies has had no data.
     silent_since: Option<Timestamp>,
-    last: Option<Last>,
+    /// What each check last came to, the hard limit first; it stands while there is nothing newer.
+    standing: Vec<Option<Ruling>>,
+    /// Whether all of that lets the rollout go on.
+    passing: bool,
+    /// Up to when all signals that a check needs were covered.
+    covered_to: Timestamp,
+    /// By how much the source is behind at its best, in milliseconds.
+    lag_ms: Option<u64>,
 }
 
 /// Follows one signal.
@@ -45,18 +56,11 @@ struct Track {
     history: History,
 }
 
-/// Remembers the last tick that said anything.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Last {
-    ruling: Ruling,
-    until: Timestamp,
-}
-
 /// What a tick comes to, beside what people are told.
 #[derive(Debug)]
 pub(super) struct Judged {
     pub(super) judgement: Judgement,
-    /// The window that counts for the hold, if the ruling is to go on.
+    /// What was newly covered by all signals that a check needs; counts for the hold if the ruling is to go on.
     pub(super) covered: Option<Window>,
     /// Why the canary is to be taken back, if it is.
     pub(super) guilty: Option<Guilt>,
@@ -93,7 +97,10 @@ impl Judge {
             tracks: signals.into_iter().map(track).collect(),
             evidence: vec![Weighing::default(); weighings],
             silent_since: None,
-            last: None,
+            standing: vec![None; policy.checks().len() + usize::from(policy.hard_limit())],
+            passing: false,
+            covered_to: now,
+            lag_ms: None,
         }
     }
 
@@ -101,6 +108,7 @@ impl Judge {
     pub(super) fn fits(&self, policy: &Policy) -> bool {
         let fresh = Self::new(policy, Timestamp::EPOCH);
         self.evidence.len() == fresh.evidence.len()
+            && self.standing.len() == fresh.standing.len()
             && self.tracks.iter().map(|t| &t.signal).eq(fresh.tracks.iter().map(|t| &t.signal))
     }
 
@@ -113,15 +121,21 @@ impl Judge {
         for track in &mut self.tracks {
             track.cursor = track.cursor.max(from);
         }
-        self.last = None;
+        self.covered_to = self.covered_to.max(from);
+        self.standing.fill(None);
+        self.passing = false;
         self.silent_since = None;
+        self.lag_ms = None;
     }
 
-    /// Tells whether the last tick that said anything was passing and lies not too far back.
+    /// Tells whether what was last seen was passing and does not lie too far back.
+    ///
+    /// Too far are two intervals, and what the source is always behind: up to four intervals or a minute.
     pub(super) fn is_passing(&self, policy: &Policy, now: Timestamp) -> bool {
-        self.last.is_some_and(|last| {
-            last.ruling == Ruling::GoOn && now.since(last.until) <= policy.every().saturating_mul(2)
-        })
+        let most = policy.every().saturating_mul(4).max(LONGEST_LAG);
+        let lag = Duration::from_millis(self.lag_ms.unwrap_or(0)).min(most);
+        let fresh = policy.every().saturating_mul(2).saturating_add(lag);
+        self.passing && now.since(self.covered_to) <= fresh
     }
 
     /// Judges one tick.
@@ -150,7 +164,7 @@ impl Judge {
                 }
             });
         }
-        self.rule(policy, (stage, weight), &seen, checks, now)
+        self.rule(policy, (stage, weight), (&seen, asked.1), checks, now)
     }
 
     /// Moves the cursors and remembers the readings.
@@ -160,7 +174,6 @@ impl Judge {
         (queries, until): (&[Query], Timestamp),
         answers: &'a [Result<Measured, Failure>],
     ) -> Vec<Seen<'a>> {
-        let keep = longest_look_back(policy);
         let missing =
             || Failure::new(FailureKind::Invalid, "the source left this query unanswered");
         self.tracks
@@ -176,10 +189,17 @@ impl Judge {
                     if measured.covered.after < after || measured.covered.until > until {
                         return Seen::Failed(overlap(measured.covered, Window::new(after, until)));
                     }
-                    track.cursor = measured.covered.until;
-                    if !keep.is_zero() {
-                        track.history.push(measured.covered, &measured.sides, keep);
+                    for side in [&measured.sides.stable, &measured.sides.canary] {
+                        if let Err(error) = side.check() {
+                            return Seen::Failed(Failure::new(
+                                FailureKind::Invalid,
+                                error.to_string(),
+                            ));
+                        }
                     }
+                    track.cursor = measured.covered.until;
+                    let keep = longest_look_back(policy, &track.signal);
+                    track.history.push(measured.covered, &measured.sides, keep);
                     Seen::Fresh(measured)
                 }
             })
@@ -209,22 +229,18 @@ impl Judge {
         &mut self,
         policy: &Policy,
         (stage, weight): (usize, Weight),
-        seen: &[Seen<'_>],
+        (seen, until): (&[Seen<'_>], Timestamp),
         checks: Vec<CheckResult>,
         now: Timestamp,
     ) -> Judged {
         let guilt = self.guilt(policy, &checks, now);
-        let mut ruling = checks.iter().map(ruling_of).max_by_key(severity).unwrap_or(Ruling::GoOn);
+        let covered = self.newly_covered(policy, weight, until);
+        let mut ruling = self.stand(&checks);
+        self.passing = ruling == Ruling::GoOn;
         if guilt.is_some() {
             ruling = Ruling::RollBack;
-        }
-        let covered = self.covered(policy, weight, seen);
-        if let Some(window) = covered
-            && ruling != Ruling::Wait
-        {
-            self.last = Some(Last { ruling, until: window.until });
-        } else if ruling == Ruling::Hold {
-            self.last = None;
+        } else if self.passing && covered.is_none() && any_applies(policy, weight) {
+            ruling = Ruling::Wait;
         }
         let judgement = Judgement {
             stage,
@@ -246,33 +262,55 @@ impl Judge {
     /// Says why the canary is to be taken back: by a failed check, or because the source was silent too long.
     fn guilt(&mut self, policy: &Policy, checks: &[CheckResult], now: Timestamp) -> Option<Guilt> {
         let failed = |c: &&CheckResult| c.verdict == Verdict::Fail && c.then == Then::RollBack;
-        let silent = checks.iter().any(|c| c.verdict == Verdict::NoData && c.then != Then::Warn);
-        let since = silent.then(|| self.silent_since.unwrap_or(now));
-        self.silent_since = since;
+        let silent = |c: &CheckResult| c.verdict == Verdict::NoData && c.then != Then::Warn;
+        let unknown = |c: &CheckResult| matches!(c.verdict, Verdict::Pending | Verdict::Error);
+        if checks.iter().any(silent) {
+            self.silent_since.get_or_insert(now);
+        } else if !checks.iter().any(unknown) {
+            // Only data ends silence: an error, or nothing newer, says nothing.
+            self.silent_since = None;
+        }
         if let Some(check) = checks.iter().find(failed) {
             return Some(Guilt::Check(check.clone()));
         }
-        let silence = now.since(since?);
+        let silence = now.since(self.silent_since?);
         let no_data = policy.no_data();
         (no_data.then == Then::RollBack && silence >= no_data.after())
             .then(|| Guilt::Silence { for_ms: millis(silence) })
     }
 
-    /// Returns the window that all checks which apply have seen, if each has seen one.
-    fn covered(&self, policy: &Policy, weight: Weight, seen: &[Seen<'_>]) -> Option<Window> {
-        let mut shortest: Option<Window> = None;
-        for (track, seen) in self.tracks.iter().zip(seen) {
-            if !signal_applies(policy, &track.signal, weight) {
-                continue;
-            }
-            let Seen::Fresh(measured) = seen else {
-                return None;
+    /// Lets each check that has nothing newer stand by what it came to last, and returns the worst.
+    fn stand(&mut self, checks: &[CheckResult]) -> Ruling {
+        let mut worst = Ruling::GoOn;
+        for (standing, check) in self.standing.iter_mut().zip(checks) {
+            let ruling = match ruling_of(check) {
+                Ruling::Wait => standing.unwrap_or(Ruling::Wait),
+                newer => *standing.insert(newer),
             };
-            if shortest.is_none_or(|window| measured.covered.length() < window.length()) {
-                shortest = Some(measured.covered);
+            if severity(ruling) > severity(worst) {
+                worst = ruling;
             }
         }
-        shortest
+        worst
+    }
+
+    /// Returns what all signals that a check needs have covered since the last time.
+    fn newly_covered(
+        &mut self,
+        policy: &Policy,
+        weight: Weight,
+        until: Timestamp,
+    ) -> Option<Window> {
+        let needed = |track: &&Track| signal_applies(policy, &track.signal, weight);
+        let covered_to = self.tracks.iter().filter(needed).map(|track| track.cursor).min()?;
+        let window = Window::new(self.covered_to, covered_to);
+        if window.is_empty() {
+            return None;
+        }
+        self.covered_to = covered_to;
+        let lag = millis(until.since(covered_to));
+        self.lag_ms = Some(self.lag_ms.map_or(lag, |least| least.min(lag)));
+        Some(window)
     }
 
     fn p95(&self, seen: &[Seen<'_>]) -> BySide<Option<f64>> {
@@ -312,7 +350,7 @@ fn ruling_of(check: &CheckResult) -> Ruling {
     }
 }
 
-const fn severity(ruling: &Ruling) -> u8 {
+const fn severity(ruling: Ruling) -> u8 {
     match ruling {
         Ruling::GoOn => 0,
         Ruling::Wait => 1,

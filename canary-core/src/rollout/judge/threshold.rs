@@ -62,7 +62,7 @@ fn lack(metric: &Metric, measured: &Measured, needs_stable: bool) -> Option<(Ver
             continue;
         }
         let fits = match (metric, measured.sides.get(side)) {
-            (_, Reading::NoData | Reading::NotFinite) => {
+            (_, reading) if reading.is_missing() => {
                 return Some((Verdict::NoData, Finding::Nothing));
             }
             (Metric::Latency(_), Reading::Buckets(_)) | (Metric::Custom(_), Reading::Value(_)) => {
