@@ -198,8 +198,8 @@ fn write(report: &Report, directory: &Path) -> anyhow::Result<String> {
         fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
         anyhow::Ok(file.display().to_string())
     };
-    let page = write("report.md", report.to_markdown())?;
-    let json = write("report.json", report.to_json() + "\n")?;
+    let page = write("quickstart.md", report.to_markdown())?;
+    let json = write("quickstart.json", report.to_json() + "\n")?;
     Ok(format!("Report: {page} and {json}"))
 }
 
