@@ -56,7 +56,7 @@ Examples, after `cargo run --example policy --`:
   simulate checkout.yaml                                       a new version as good as the old one
   simulate checkout.yaml --rps 50 --canary-error-rate 0.02     one that fails one request in fifty
   simulate checkout.yaml --canary-latency-ms 120 --seed 7      one that is slow
-  simulate checkout.yaml --gate oncall=30m --gate smoke=never  people take their time
+  simulate checkout.yaml --gate oncall=30m                     a person who takes half an hour to approve
   simulate checkout.yaml --json | jq .outcome";
 
 impl Options {
