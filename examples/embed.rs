@@ -1,6 +1,6 @@
 //! Embeds a rollout: Istio moves the traffic, Prometheus measures, files keep the state.
 //!
-//! `cargo run --example embed` needs a cluster with Istio and the VirtualService `shop/checkout`.
+//! `cargo run --example embed --features mesh` needs a cluster with Istio and the VirtualService `shop/checkout`.
 
 use canary_core::driver::Driver;
 use canary_core::policy::Policy;

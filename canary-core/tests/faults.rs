@@ -565,7 +565,7 @@ fn a_plan_without_checks_measures_nothing() {
 #[test]
 fn status_says_what_it_waits_for() {
     let (mut b, _) = Bench::start(policy());
-    b.go_on_until(|b| entering(b));
+    b.go_on_until(entering);
     b.command(CommandKind::Pause);
     b.saved_latest();
     assert_eq!(b.rollout.status(b.now).waiting, Waiting::Resume);

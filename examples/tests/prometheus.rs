@@ -69,7 +69,7 @@ async fn roll_out(error_rate: f64) -> Report {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the prometheus binary: apt-get install prometheus, then cargo test -p canary-examples -- --ignored"]
+#[ignore = "needs the prometheus binary: apt-get install prometheus, then cargo test -p canary-examples --features mesh -- --ignored"]
 async fn a_good_canary_is_promoted_on_what_prometheus_says() {
     let report = roll_out(0.001).await;
     report.assert_promoted();
@@ -82,7 +82,7 @@ async fn a_good_canary_is_promoted_on_what_prometheus_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the prometheus binary: apt-get install prometheus, then cargo test -p canary-examples -- --ignored"]
+#[ignore = "needs the prometheus binary: apt-get install prometheus, then cargo test -p canary-examples --features mesh -- --ignored"]
 async fn a_bad_canary_is_taken_back_on_what_prometheus_says() {
     let report = roll_out(0.3).await;
     report.assert_rolled_back();

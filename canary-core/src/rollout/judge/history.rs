@@ -35,7 +35,7 @@ impl History {
         let mut covered: Duration = self.slices.iter().map(|s| s.window.length()).sum();
         while let Some(oldest) = self.slices.front() {
             covered = covered.saturating_sub(oldest.window.length());
-            if covered < keep {
+            if !lasts(covered, keep) {
                 break;
             }
             self.slices.pop_front();
@@ -47,7 +47,7 @@ impl History {
         let mut covered = Duration::ZERO;
         let mut taken = Vec::new();
         for slice in self.slices.iter().rev() {
-            if covered >= look_back {
+            if lasts(covered, look_back) {
                 break;
             }
             covered += slice.window.length();
@@ -56,6 +56,12 @@ impl History {
         let sides = BySide::from_fn(|side| add(taken.iter().map(|slice| slice.sides.get(side))));
         Sum { sides, covered }
     }
+}
+
+/// Tells whether this much covered time is as long as that: ticks come a moment early or late, so that a
+/// hundredth less is as good.
+pub(super) fn lasts(covered: Duration, look_back: Duration) -> bool {
+    covered.saturating_add(look_back / 100) >= look_back
 }
 
 /// Adds readings of one shape; the odd one out makes the sum unknown.

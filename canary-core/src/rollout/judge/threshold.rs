@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::history::{History, Sum};
+use super::history::{History, Sum, lasts};
 use crate::policy::{CheckKind, Comparison, Limit, Metric};
 use crate::record::{Finding, Verdict};
 use crate::value::{Failure, FailureKind, Measured, Reading, Side, millis};
@@ -40,7 +40,7 @@ pub(super) fn judge(
                 Comparison::Below => canary < limit,
             };
             // What has not lasted that long yet cannot have lasted that long.
-            if beyond && sum.covered >= look_back { Verdict::Fail } else { Verdict::Pass }
+            if beyond && lasts(sum.covered, look_back) { Verdict::Fail } else { Verdict::Pass }
         }
         _ => Verdict::Inconclusive,
     };
