@@ -209,10 +209,16 @@ fn each_approval_of_a_simulated_rollout_is_given() {
     for policy in [two_in_one_stage, one_in_each_stage] {
         let simulation = Simulation::of(&policy.build().unwrap());
         simulation.run().assert_promoted();
+        let late = simulation.clone().gate("oncall", Opening::After(Duration::from_secs(100)));
         for effect in 1..60 {
-            simulation.clone().crash_after(effect).run().assert_promoted();
+            for simulation in [&simulation, &late] {
+                let crashing = simulation.clone().crash_after(effect);
+                let report = crashing.run_observed(|record| {
+                    assert!(!record.to_string().contains("not possible"), "{record}");
+                });
+                report.assert_promoted();
+            }
         }
-        let late = simulation.gate("oncall", Opening::After(Duration::from_secs(100)));
         let commands = [CommandKind::Pause, CommandKind::Resume].into_iter().enumerate();
         let with = commands.fold(late, |late, (i, command)| {
             late.command(Duration::from_secs(100 + i as u64), command)

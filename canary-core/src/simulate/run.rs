@@ -255,7 +255,6 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
     /// Forgets everything but the saved state and the world, and takes over from there.
     fn crash(&mut self) {
         self.queue.clear();
-        self.approval = None;
         let restored =
             self.saved.clone().map(|saved| Rollout::restore(saved, Arc::clone(&self.plan.policy)));
         let effects = match restored {
