@@ -3,6 +3,9 @@
 //! A journal is a JSON line that says how the rollout began, then one for each
 //! event with its time. Replaying it gives equal records, since the machine is
 //! a pure function of just that.
+//!
+//! Journals may follow each other in one file. Each begins with an empty line,
+//! so that a line that was cut off by a crash stays a line of its own.
 
 use std::io::BufRead;
 
@@ -75,38 +78,62 @@ pub enum JournalError {
 /// Replays a journal and returns the records that observers were told, in their order.
 ///
 /// # Errors
-/// [`JournalError`]; a last line that was cut off by a crash is passed over.
-pub fn replay(journal: impl BufRead) -> Result<Vec<Record>, JournalError> {
-    let mut rollout: Option<Rollout> = None;
+/// [`JournalError`]; a line that was cut off by a crash is passed over: the very end of the journal, or the line
+/// before one that says how a rollout began or was taken over.
+pub fn replay(mut journal: impl BufRead) -> Result<Vec<Record>, JournalError> {
+    let mut rollout = None;
     let mut records = Vec::new();
-    let mut lines = journal.lines().enumerate().peekable();
-    while let Some((i, text)) = lines.next() {
-        let line = match serde_json::from_str(&text?) {
-            Ok(line) => line,
-            Err(_) if lines.peek().is_none() => break,
-            Err(source) => {
-                return Err(JournalError::Line { line: i + 1, source });
-            }
-        };
-        let effects = match line {
-            Line::Started { rollout: id, policy, at } => {
-                let (started, effects) = Rollout::start(id, Policy::from_spec(policy)?, at);
-                rollout = Some(started);
-                effects
-            }
-            Line::Resumed { policy, snapshot } => {
-                rollout = Some(Rollout::restore(*snapshot, Policy::from_spec(policy)?)?);
-                Vec::new()
-            }
-            Line::Event { at, event } => match &mut rollout {
-                Some(rollout) => rollout.step(event, at),
-                None => return Err(JournalError::NoBegin { line: i + 1 }),
-            },
-        };
-        records.extend(effects.into_iter().filter_map(|effect| match effect {
-            Effect::Notify(record) => Some(record),
-            _ => None,
-        }));
+    let mut broken = None;
+    let mut text = Vec::new();
+    for number in 1.. {
+        text.clear();
+        if journal.read_until(b'\n', &mut text)? == 0 {
+            break;
+        }
+        if text.trim_ascii().is_empty() {
+            continue;
+        }
+        let read = serde_json::from_slice(&text);
+        if let Some(error) = broken.take()
+            && !matches!(read, Ok(Line::Started { .. } | Line::Resumed { .. }))
+        {
+            return Err(error);
+        }
+        match read {
+            Ok(line) => records.extend(told(step(&mut rollout, line, number)?)),
+            Err(_) if !text.ends_with(b"\n") => break,
+            Err(source) => broken = Some(JournalError::Line { line: number, source }),
+        }
     }
-    Ok(records)
+    broken.map_or(Ok(records), Err)
+}
+
+/// Does what a line says.
+fn step(
+    rollout: &mut Option<Rollout>,
+    line: Line,
+    number: usize,
+) -> Result<Vec<Effect>, JournalError> {
+    match line {
+        Line::Started { rollout: id, policy, at } => {
+            let (started, effects) = Rollout::start(id, Policy::from_spec(policy)?, at);
+            *rollout = Some(started);
+            Ok(effects)
+        }
+        Line::Resumed { policy, snapshot } => {
+            *rollout = Some(Rollout::restore(*snapshot, Policy::from_spec(policy)?)?);
+            Ok(Vec::new())
+        }
+        Line::Event { at, event } => match rollout {
+            Some(rollout) => Ok(rollout.step(event, at)),
+            None => Err(JournalError::NoBegin { line: number }),
+        },
+    }
+}
+
+fn told(effects: Vec<Effect>) -> impl Iterator<Item = Record> {
+    effects.into_iter().filter_map(|effect| match effect {
+        Effect::Notify(record) => Some(record),
+        _ => None,
+    })
 }

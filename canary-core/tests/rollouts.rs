@@ -194,6 +194,40 @@ fn innocent_rollouts_are_left_alone() {
 }
 
 #[test]
+fn each_approval_of_a_simulated_rollout_is_given() {
+    let two_in_one_stage = Policy::builder("shop")
+        .stage("half", Weight::percent(50), Duration::from_secs(60))
+        .gate("oncall", GateSpec::approval())
+        .gate("owner", GateSpec::approval())
+        .stage("full", Weight::FULL, Duration::from_secs(60));
+    let one_in_each_stage = Policy::builder("shop")
+        .stage("tenth", Weight::percent(10), Duration::from_secs(60))
+        .gate("oncall", GateSpec::approval())
+        .stage("half", Weight::percent(50), Duration::from_secs(60))
+        .gate("oncall", GateSpec::approval())
+        .stage("full", Weight::FULL, Duration::from_secs(60));
+    for policy in [two_in_one_stage, one_in_each_stage] {
+        let simulation = Simulation::of(&policy.build().unwrap());
+        simulation.run().assert_promoted();
+        let late = simulation.clone().gate("oncall", Opening::After(Duration::from_secs(100)));
+        for effect in 1..60 {
+            for simulation in [&simulation, &late] {
+                let crashing = simulation.clone().crash_after(effect);
+                let report = crashing.run_observed(|record| {
+                    assert!(!record.to_string().contains("not possible"), "{record}");
+                });
+                report.assert_promoted();
+            }
+        }
+        let commands = [CommandKind::Pause, CommandKind::Resume].into_iter().enumerate();
+        let with = commands.fold(late, |late, (i, command)| {
+            late.command(Duration::from_secs(100 + i as u64), command)
+        });
+        with.run().assert_promoted();
+    }
+}
+
+#[test]
 fn a_gate_that_never_opens_leaves_the_rollout_unfinished() {
     let policy = Policy::builder("shop")
         .stage("half", Weight::percent(50), Duration::from_secs(60))

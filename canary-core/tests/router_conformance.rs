@@ -15,6 +15,17 @@ mod reference {
     canary_core::router_conformance!(|| async { MemoryRouter::new() });
 }
 
+mod made_up_world {
+    use canary_core::simulate::{Service, World};
+    use canary_core::testing::WorldPorts;
+    use canary_core::value::BySide;
+
+    canary_core::router_conformance!(|| async {
+        let services = BySide { stable: Service::healthy(), canary: Service::healthy() };
+        WorldPorts::new(World::new(100.0, services, 1))
+    });
+}
+
 mod with_attributes {
     use super::Faulty;
 

@@ -70,4 +70,9 @@ pub enum DriverError {
     /// The driver was stopped; the rollout is left to be resumed.
     #[error("the driver was stopped; the rollout can be resumed from its store")]
     Stopped,
+    /// The driver has a defect that made it panic; the rollout is left to be resumed.
+    #[error(
+        "the driver panicked, which is a defect of it; the rollout can be resumed from its store"
+    )]
+    Panicked,
 }

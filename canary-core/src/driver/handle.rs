@@ -46,8 +46,10 @@ impl Handle {
 
     /// Lets weight and clock stand; checks go on and may still take the canary back.
     ///
+    /// Once the rollout has ended, the answer is [`Answer::Impossible`] and names the outcome.
+    ///
     /// # Errors
-    /// [`DriverError`] if the rollout is no longer driven here.
+    /// [`DriverError`] if the rollout is no longer driven here though it has not ended.
     pub async fn pause(&self, actor: &Actor) -> Result<Answer, DriverError> {
         self.give(actor, CommandKind::Pause).await
     }
@@ -87,9 +89,9 @@ impl Handle {
     pub async fn command(&self, command: Command) -> Result<Answer, DriverError> {
         let (answer, answered) = oneshot::channel();
         if self.commands.send((command, answer)).await.is_err() {
-            return Err(self.ended_otherwise());
+            return self.over();
         }
-        answered.await.map_err(|_| self.ended_otherwise())
+        answered.await.or_else(|_| self.over())
     }
 
     async fn give(&self, actor: &Actor, kind: CommandKind) -> Result<Answer, DriverError> {
@@ -103,10 +105,14 @@ impl Handle {
         CommandId::new(format!("handle-{}-{number}", self.epoch))
     }
 
-    fn ended_otherwise(&self) -> DriverError {
+    /// Answers a command that came too late, as the machine itself does.
+    fn over(&self) -> Result<Answer, DriverError> {
         match &*self.done.borrow() {
-            Some(Err(error)) => error.clone(),
-            _ => DriverError::Stopped,
+            Some(Ok(finished)) => {
+                Ok(Answer::Impossible { why: format!("the rollout is over: {}", finished.outcome) })
+            }
+            Some(Err(error)) => Err(error.clone()),
+            None => Err(DriverError::Stopped),
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use futures::FutureExt;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
@@ -36,7 +37,8 @@ pub(super) struct Work {
     tasks: JoinSet<Answered>,
     /// What each task is for, so that one that panics is answered for.
     jobs: HashMap<Id, Job>,
-    running: HashMap<EffectId, AbortHandle>,
+    /// The calls by effect and try: one that was cancelled may end after the next one began.
+    running: HashMap<(EffectId, u32), AbortHandle>,
     asked: HashMap<CommandId, Vec<oneshot::Sender<Answer>>>,
 }
 
@@ -55,7 +57,8 @@ enum Answered {
 impl Runner {
     /// Drives the rollout to its end, or until it is fenced or stopped.
     pub(super) async fn run(mut self, first: Vec<Effect>) {
-        let result = self.drive(first).await;
+        let driven = AssertUnwindSafe(self.drive(first)).catch_unwind().await;
+        let result = driven.unwrap_or(Err(DriverError::Panicked));
         #[cfg(feature = "json")]
         if let Some(journal) = self.journal.take() {
             journal.close().await;
@@ -74,13 +77,14 @@ impl Runner {
                     report: self.rollout.report().clone(),
                 });
             }
-            let event = self.next_event().await?;
-            self.take(event);
+            if let Some(event) = self.next_event().await? {
+                self.take(event);
+            }
         }
     }
 
-    /// Waits for whatever happens next.
-    async fn next_event(&mut self) -> Result<Event, DriverError> {
+    /// Waits for whatever happens next, `None` where it is nothing to the machine.
+    async fn next_event(&mut self) -> Result<Option<Event>, DriverError> {
         let deadline = self.rollout.deadline().map(|at| self.clock.instant(at));
         let sleep = async {
             match deadline {
@@ -94,10 +98,10 @@ impl Runner {
             Ok(_) = self.stop.wait_for(|stop| *stop) => Err(DriverError::Stopped),
             Some((command, answer)) = self.commands.recv() => {
                 self.work.asked.entry(command.id.clone()).or_default().push(answer);
-                Ok(Event::Command(command))
+                Ok(Some(Event::Command(command)))
             }
             Some(done) = self.work.tasks.join_next_with_id() => self.work.answered(done),
-            () = sleep => Ok(Event::Tick),
+            () = sleep => Ok(Some(Event::Tick)),
         }
     }
 
@@ -131,13 +135,9 @@ impl Runner {
                         let reply = ports.execute(&call, action).await;
                         Answered::Replied { id, attempt, reply }
                     });
-                    self.work.running.insert(id, abort);
+                    self.work.running.insert((id, attempt), abort);
                 }
-                Effect::Cancel(id) => {
-                    if let Some(running) = self.work.running.remove(&id) {
-                        running.abort();
-                    }
-                }
+                Effect::Cancel(id) => self.work.cancel(id),
                 Effect::Notify(record) => {
                     for observer in &self.observers {
                         // An observer that panics harms nothing but itself.
@@ -175,16 +175,28 @@ impl Work {
         abort
     }
 
-    /// Turns a task's end into an event; a fenced holder stops.
-    fn answered(&mut self, done: Result<(Id, Answered), JoinError>) -> Result<Event, DriverError> {
+    fn cancel(&mut self, id: EffectId) {
+        self.running.retain(|(running, _), call| {
+            if *running == id {
+                call.abort();
+            }
+            *running != id
+        });
+    }
+
+    /// Turns a task's end into an event, `None` for one that was cancelled; a fenced holder stops.
+    fn answered(
+        &mut self,
+        done: Result<(Id, Answered), JoinError>,
+    ) -> Result<Option<Event>, DriverError> {
         let answered = match done {
             Ok((task, answered)) => {
                 self.jobs.remove(&task);
                 answered
             }
             Err(error) => match self.jobs.remove(&error.id()) {
-                Some(job) => job.died(&error),
-                None => return Ok(Event::Tick),
+                Some(job) if !error.is_cancelled() => job.panicked(),
+                _ => return Ok(None),
             },
         };
         match answered {
@@ -192,7 +204,7 @@ impl Work {
                 Err(DriverError::Fenced)
             }
             Answered::Saved { rev, result } => {
-                Ok(Event::Persisted { rev, result: result.map_err(PortError::into_failure) })
+                Ok(Some(Event::Persisted { rev, result: result.map_err(PortError::into_failure) }))
             }
             Answered::Replied { reply: Reply::Applied(Err(failure)), .. }
                 if failure.kind == FailureKind::Fenced =>
@@ -200,24 +212,23 @@ impl Work {
                 Err(DriverError::Fenced)
             }
             Answered::Replied { id, attempt, reply } => {
-                self.running.remove(&id);
-                Ok(Event::Reply { id, attempt, reply })
+                self.running.remove(&(id, attempt));
+                Ok(Some(Event::Reply { id, attempt, reply }))
             }
         }
     }
 }
 
 impl Job {
-    /// Answers for a task that panicked or was cancelled.
-    fn died(self, error: &JoinError) -> Answered {
-        let what = if error.is_panic() { "it panicked" } else { "it was cancelled" };
+    /// Answers for a task that panicked.
+    fn panicked(self) -> Answered {
         match self {
             Self::Save { rev } => {
-                let error = PortError::new(FailureKind::Internal, format!("the store: {what}"));
+                let error = PortError::new(FailureKind::Internal, "the store: it panicked");
                 Answered::Saved { rev, result: Err(error) }
             }
             Self::Call { id, attempt, action } => {
-                let failure = Failure::new(FailureKind::Internal, what);
+                let failure = Failure::new(FailureKind::Internal, "it panicked");
                 Answered::Replied { id, attempt, reply: action.failed(failure) }
             }
         }

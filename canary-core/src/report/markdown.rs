@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{Report, StageReport};
 use crate::policy::Unit;
 use crate::record::{Outcome, Span};
-use crate::value::{Counts, Weight, millis};
+use crate::value::{Counts, millis};
 
 impl Report {
     /// Says in one sentence what was decided, when and why.
@@ -24,8 +24,7 @@ impl Report {
                 )
             }
             (Some(Outcome::RolledBack { reason }), Some(length)) => {
-                let at = self.stages.last().map_or(Weight::ZERO, |stage| stage.weight);
-                format!("rolled back at {at} after {length}: {reason}")
+                format!("rolled back at {} after {length}: {reason}", self.last_weight)
             }
             _ => "not finished".to_owned(),
         };

@@ -31,10 +31,15 @@ pub struct Report {
     pub ended: Option<Timestamp>,
     /// How it ended, if it has.
     pub outcome: Option<Outcome>,
+    /// When it was decided to take the canary back, if it was.
+    pub rollback_decided: Option<Timestamp>,
     /// When the router accepted that the canary gets nothing any more, if it was taken back.
     pub zero_accepted: Option<Timestamp>,
     /// The highest weight that the router accepted.
     pub highest_weight: Weight,
+    /// The weight above zero that the router accepted last, not counting what it accepted once it was decided to
+    /// take the canary back.
+    pub last_weight: Weight,
     /// What happened in each stage that was entered.
     pub stages: Vec<StageReport>,
     /// The last tick.
@@ -78,8 +83,10 @@ impl Default for Report {
             started: Timestamp::EPOCH,
             ended: None,
             outcome: None,
+            rollback_decided: None,
             zero_accepted: None,
             highest_weight: Weight::ZERO,
+            last_weight: Weight::ZERO,
             stages: Vec::new(),
             last: None,
             timeline: Vec::new(),
@@ -108,11 +115,9 @@ impl Report {
                 self.started = record.at;
             }
             Content::StageEntered { name, weight, .. } => self.enter(record.at, name, *weight),
-            Content::TrafficAccepted { weight, .. } => {
-                self.highest_weight = self.highest_weight.max(*weight);
-                if *weight == Weight::ZERO && !self.stages.is_empty() {
-                    self.zero_accepted.get_or_insert(record.at);
-                }
+            Content::TrafficAccepted { weight, .. } => self.accept(record.at, *weight),
+            Content::RollbackDecided { .. } => {
+                self.rollback_decided.get_or_insert(record.at);
             }
             Content::Judged(judgement) => {
                 self.judge(judgement);
@@ -136,6 +141,17 @@ impl Report {
             self.left_out += 1;
         }
         self.timeline.push(record.clone());
+    }
+
+    fn accept(&mut self, at: Timestamp, weight: Weight) {
+        self.highest_weight = self.highest_weight.max(weight);
+        match (self.rollback_decided, weight) {
+            (Some(_), Weight::ZERO) => {
+                self.zero_accepted.get_or_insert(at);
+            }
+            (None, Weight::ZERO) | (Some(_), _) => {}
+            (None, weight) => self.last_weight = weight,
+        }
     }
 
     fn leave(&mut self, at: Timestamp) {

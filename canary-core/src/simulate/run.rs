@@ -12,7 +12,7 @@ use crate::report::Report;
 use crate::rollout::{
     Action, Command, CommandKind, Effect, Event, Phase, Reply, Rollout, Snapshot,
 };
-use crate::value::{Actor, BySide, CommandId, GateName, RolloutId, Timestamp};
+use crate::value::{Actor, BySide, CommandId, Epoch, GateName, RolloutId, Timestamp};
 
 /// When simulated rollouts begin: 2026-01-01T00:00:00Z.
 const BEGIN: Timestamp = Timestamp::from_millis(1_767_225_600_000);
@@ -139,8 +139,13 @@ struct Run<'a, F> {
     queue: VecDeque<Event>,
     /// Commands still to come, in the order of time.
     commands: VecDeque<(Timestamp, CommandKind)>,
-    /// The last approval that was arranged, so that each asking gets one.
-    arranged: Option<Timestamp>,
+    /// How many commands were given; each has an id of its own.
+    given: usize,
+    /// The gate that an approval was last arranged for: once in each stage and place, and again for each new
+    /// holder, since what the one before was told may be lost.
+    arranged: Option<(usize, usize, Epoch)>,
+    /// The approval that is still to come.
+    approval: Option<(Timestamp, GateName)>,
     saved: Option<Snapshot>,
     effects: usize,
     observe: F,
@@ -158,7 +163,9 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
             now: BEGIN,
             queue: VecDeque::new(),
             commands,
+            given: 0,
             arranged: None,
+            approval: None,
             saved: None,
             effects: 0,
             observe,
@@ -186,20 +193,28 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
 
     /// Moves time on to whatever comes next.
     fn next_event(&mut self) -> Option<Event> {
-        let deadline = self.rollout.deadline();
-        match (self.commands.front(), deadline) {
-            (Some((at, _)), deadline) if deadline.is_none_or(|deadline| *at <= deadline) => {
-                self.now = self.now.max(*at);
-                let (_, kind) = self.commands.pop_front()?;
-                let id = CommandId::new(format!("simulated-{}", self.commands.len())).ok()?;
-                let actor = Actor::new("simulation").ok()?;
-                Some(Event::Command(Command::new(id, actor, kind)))
-            }
-            (_, deadline) => {
-                self.now = self.now.max(deadline?);
-                Some(Event::Tick)
-            }
+        let by = self.rollout.deadline();
+        if let Some((at, kind)) = self.next_command(by) {
+            self.now = self.now.max(at);
+            self.given += 1;
+            let id = CommandId::new(format!("simulated-{}", self.given)).ok()?;
+            let actor = Actor::new("simulation").ok()?;
+            return Some(Event::Command(Command::new(id, actor, kind)));
         }
+        self.now = self.now.max(by?);
+        Some(Event::Tick)
+    }
+
+    /// Takes the earliest command that is due by then.
+    fn next_command(&mut self, by: Option<Timestamp>) -> Option<(Timestamp, CommandKind)> {
+        let due = |at: Timestamp| by.is_none_or(|by| at <= by);
+        let planned = self.commands.front().map(|(at, _)| *at);
+        if let Some((at, gate)) =
+            self.approval.take_if(|(at, _)| due(*at) && planned.is_none_or(|planned| *at < planned))
+        {
+            return Some((at, CommandKind::Approve { gate }));
+        }
+        planned.filter(|at| due(*at)).and_then(|_| self.commands.pop_front())
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {
@@ -288,19 +303,16 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
         else {
             return;
         };
-        if self.arranged == Some(asked)
-            || self.rollout.policy().gate(&gate).kind != GateKind::Approval
-        {
+        let place = Some((stage, opened, self.rollout.epoch()));
+        if self.arranged == place || self.rollout.policy().gate(&gate).kind != GateKind::Approval {
             return;
         }
-        self.arranged = Some(asked);
-        let at = match self.opening(&gate) {
-            Opening::AtOnce => asked,
-            Opening::After(wait) => asked + wait,
-            Opening::Never => return,
+        self.arranged = place;
+        self.approval = match self.opening(&gate) {
+            Opening::AtOnce => Some((asked, gate)),
+            Opening::After(wait) => Some((asked + wait, gate)),
+            Opening::Never => None,
         };
-        let position = self.commands.partition_point(|(time, _)| *time <= at);
-        self.commands.insert(position, (at, CommandKind::Approve { gate }));
     }
 }
 

@@ -44,7 +44,8 @@ impl World {
     /// Configures the route, as a router does.
     ///
     /// # Errors
-    /// `Conflict` for a call that is older than one that was accepted, or a raise based on an old version.
+    /// `Conflict` for a call that is older than one that was accepted, and for a raise that is based on an old
+    /// version or on none.
     pub fn apply(
         &mut self,
         call: &Call,
@@ -58,8 +59,12 @@ impl World {
         if at.is_some_and(|at| *at != self.version()) {
             return conflict("the route is no longer what the raise was based on");
         }
+        let weight = self.weights.last().map_or(Weight::ZERO, |(_, weight)| *weight);
+        if at.is_none() && traffic.canary > weight {
+            return conflict("a raise needs the version that it is based on");
+        }
         self.last = call.order();
-        if self.weight_at(call.made) != traffic.canary {
+        if weight != traffic.canary {
             self.weights.push((call.made, traffic.canary));
         }
         Ok(Applied::effective(traffic.clone(), self.version()))

@@ -9,6 +9,9 @@ use crate::policy::{
 };
 use crate::value::{GateName, Weight, millis};
 
+/// Stands in for what a check looks at where that cannot be read.
+const HARMLESS: CheckKind = CheckKind::WorseThanStable { ratio: 1.0, false_alarm: 0.01 };
+
 /// Reads a policy. Where something cannot be read, a harmless value stands in
 /// for it, so that the rest can be checked all the same.
 pub(super) fn policy(root: &Node) -> (PolicySpec, Vec<Problem>) {
@@ -31,7 +34,7 @@ pub(super) fn policy(root: &Node) -> (PolicySpec, Vec<Problem>) {
         spec.stages.push(stage(i, node, p));
     }
     for (i, node) in fields.list("checks", p).iter().enumerate() {
-        spec.checks.extend(check(i, node, p));
+        spec.checks.push(check(i, node, p));
     }
     if let Some(node) = fields.node("gates") {
         gates(node, &mut spec, p);
@@ -77,10 +80,10 @@ fn stage(i: usize, node: &Node, p: &mut Vec<Problem>) -> Stage {
     stage
 }
 
-fn check(i: usize, node: &Node, p: &mut Vec<Problem>) -> Option<Check> {
+fn check(i: usize, node: &Node, p: &mut Vec<Problem>) -> Check {
     let path = format!("checks[{i}]");
     let mut fields = Fields::open(node, path.clone(), "a check", p);
-    let name = fields.require("name", "errors", scalar::text, p);
+    let name = fields.require("name", "errors", scalar::text, p).unwrap_or_default();
     let then = fields.read("then", scalar::then, p).unwrap_or(Then::RollBack);
     let kind = if fields.node("worse_than_stable").is_some() {
         let ratio = fields.read("worse_than_stable", scalar::times, p);
@@ -90,7 +93,7 @@ fn check(i: usize, node: &Node, p: &mut Vec<Problem>) -> Option<Check> {
         threshold(&path, &mut fields, p)
     };
     fields.close(p);
-    Some(Check { name: name?, kind: kind?, then })
+    Check { name, kind: kind.unwrap_or(HARMLESS), then }
 }
 
 fn threshold(path: &str, fields: &mut Fields<'_>, p: &mut Vec<Problem>) -> Option<CheckKind> {

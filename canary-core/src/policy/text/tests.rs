@@ -106,3 +106,31 @@ fn json_is_read_too() {
     let text = r#"{"version": 1, "name": "shop", "stages": [{"weight": "100%", "hold": "1m"}]}"#;
     assert_eq!(Policy::from_yaml(text).unwrap().name(), "shop");
 }
+
+#[test]
+fn a_check_that_cannot_be_read_moves_no_other_out_of_place() {
+    let error = problems(
+        "version: 1\nname: shop\nstages:\n  - { hold: 1m }\n  - { weight: 200%, hold: 1m }\n  - { name: full, weight: 100%, hold: 400d }\n\
+         checks:\n  - { metric: error_rate, above: 5% }\n  - { name: b }\n  - word\n  - { name: b, worse_than_stable: 0.5x }\n",
+    );
+    let seen: Vec<_> = error
+        .problems()
+        .iter()
+        .map(|p| (p.path.as_str(), p.place.as_ref().map(|at| at.line).unwrap()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("stages[0].weight", 4),
+            ("stages[1].weight", 5),
+            ("stages[2].hold", 6),
+            ("checks[0].name", 8),
+            ("checks[1]", 9),
+            ("checks[2]", 10),
+            ("checks[2].name", 10),
+            ("checks[2]", 10),
+            ("checks[3].name", 11),
+            ("checks[3].worse_than_stable", 11),
+        ]
+    );
+}
