@@ -8,7 +8,7 @@ use std::time::Duration;
 use canary_core::ports::Decision;
 use canary_core::rollout::{CommandKind, Phase};
 use canary_core::value::{FailureKind, Weight};
-use support::{Bench, policy};
+use support::{Bench, entering, holding, policy};
 
 const TEN: Duration = Duration::from_secs(10);
 
@@ -128,14 +128,6 @@ fn abort_waits_for_nothing_in_each_phase() {
         assert!(bench.rollout.is_settled(), "{story}: {:?}", bench.rollout.phase());
         assert_eq!(bench.rollout.weight(), Weight::ZERO, "{story}");
     }
-}
-
-fn entering(bench: &Bench) -> bool {
-    matches!(bench.rollout.phase(), Phase::Entering { .. })
-}
-
-fn holding(bench: &Bench) -> bool {
-    matches!(bench.rollout.phase(), Phase::Holding { asked: None, .. })
 }
 
 fn asking(bench: &Bench) -> bool {

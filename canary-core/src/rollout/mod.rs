@@ -92,7 +92,7 @@ impl Rollout {
     /// Takes a rollout up from its snapshot; step it with [`Event::Restored`] next.
     ///
     /// # Errors
-    /// [`SnapshotError`] if the snapshot is of a version that this library does not know, or does not fit the policy.
+    /// [`SnapshotError`] if the snapshot does not fit the policy.
     pub fn restore(
         snapshot: Snapshot,
         policy: impl Into<Arc<Policy>>,

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::judge::Judge;
 use super::ledger::Ledger;
@@ -17,19 +18,33 @@ const VERSION: u32 = 1;
 /// Holds all that a new holder needs; opaque, versioned, serde.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
-    version: u32,
+    /// Stands first, so that a newer form is known as one before it is read.
+    version: Form,
     state: State,
+}
+
+/// Names the form in which a snapshot is written; a newer one than this library knows is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+struct Form(u32);
+
+impl<'de> Deserialize<'de> for Form {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let version = u32::deserialize(deserializer)?;
+        if version > VERSION {
+            return Err(D::Error::custom(format!(
+                "the snapshot has version {version}, and this library knows up to {VERSION}: \
+                 use the newer library that wrote it"
+            )));
+        }
+        Ok(Self(version))
+    }
 }
 
 /// Tells why a snapshot cannot be taken up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SnapshotError {
-    /// It was written by a newer library.
-    #[error(
-        "the snapshot has version {0}, and this library knows up to {VERSION}: use the newer library that wrote it"
-    )]
-    Newer(u32),
     /// It belongs to another policy.
     #[error("the snapshot does not fit the policy `{policy}`: {what}")]
     OtherPolicy {
@@ -45,7 +60,7 @@ impl Snapshot {
         let mut state = state.clone();
         state.version = None;
         state.ledger.forget_transient();
-        Self { version: VERSION, state }
+        Self { version: Form(VERSION), state }
     }
 
     /// Returns the rollout that it is of.
@@ -91,9 +106,6 @@ impl Snapshot {
     }
 
     pub(super) fn into_state(self, policy: &Policy) -> Result<State, SnapshotError> {
-        if self.version > VERSION {
-            return Err(SnapshotError::Newer(self.version));
-        }
         let other =
             |what: String| SnapshotError::OtherPolicy { policy: policy.name().to_owned(), what };
         let stages = policy.stages();
@@ -167,5 +179,26 @@ impl State {
             commands: VecDeque::new(),
             report: Report::default(),
         }
+    }
+}
+
+#[cfg(all(test, feature = "json"))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::rollout::Rollout;
+
+    #[test]
+    fn a_newer_form_is_called_newer_whatever_it_holds() {
+        let policy =
+            Policy::builder("shop").stage("full", Weight::FULL, Duration::ZERO).build().unwrap();
+        let (rollout, _) = Rollout::start("shop-1".parse().unwrap(), policy, Timestamp::EPOCH);
+        let text = serde_json::to_string(&rollout.snapshot()).unwrap();
+        assert_eq!(serde_json::from_str::<Snapshot>(&text).unwrap(), rollout.snapshot());
+        let newer =
+            text.replacen("\"version\":1", "\"version\":2", 1).replace("starting", "asking_people");
+        let error = serde_json::from_str::<Snapshot>(&newer).unwrap_err().to_string();
+        assert!(error.contains("version 2, and this library knows up to 1"), "{error}");
     }
 }

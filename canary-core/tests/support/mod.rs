@@ -54,6 +54,14 @@ impl Bench {
         (bench, shown)
     }
 
+    /// Brings a rollout to where it holds at a weight, with everything saved.
+    pub(crate) fn holding_at(weight: Weight, policy: Policy) -> Self {
+        let (mut bench, _) = Self::start(policy);
+        bench.go_on_until(|bench| bench.rollout.weight() == weight && holding(bench));
+        bench.saved_latest();
+        bench
+    }
+
     fn take(&mut self, effects: Vec<Effect>) -> Vec<String> {
         let shown = effects.iter().map(show).collect();
         for effect in effects {
@@ -247,4 +255,44 @@ fn name(content: &Content) -> String {
         }
         other => format!("{other}"),
     }
+}
+
+/// Tells whether a weight is asked for.
+pub(crate) fn entering(b: &Bench) -> bool {
+    matches!(b.rollout.phase(), Phase::Entering { .. })
+}
+
+/// Tells whether a weight stands and no gate is asked.
+pub(crate) fn holding(b: &Bench) -> bool {
+    matches!(b.rollout.phase(), Phase::Holding { asked: None, .. })
+}
+
+/// Tells whether the router is being asked for a weight.
+pub(crate) fn raising(b: &Bench) -> bool {
+    entering(b) && !b.open.is_empty()
+}
+
+/// Returns a number of seconds.
+pub(crate) fn s(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// Answers the measurement that is asked for, each query by itself.
+pub(crate) fn reply_with(
+    b: &mut Bench,
+    f: impl Fn(&Query, Timestamp) -> Result<Measured, Failure>,
+) -> Vec<String> {
+    let i = b.open.iter().position(|(_, a)| matches!(a, Action::Measure { .. })).unwrap();
+    let (call, action) = b.open.remove(i);
+    let Action::Measure { queries, until } = action else { unreachable!() };
+    b.step(Event::Reply {
+        id: call.id,
+        attempt: call.attempt,
+        reply: Reply::Measured(queries.iter().map(|q| f(q, until)).collect()),
+    })
+}
+
+/// Answers that there is nothing newer.
+pub(crate) fn reply_pending(b: &mut Bench) {
+    reply_with(b, |q, _| Ok(Measured::pending(q.after)));
 }
