@@ -283,6 +283,8 @@ fn a_bad_canary_is_rolled_back_and_the_story_says_why() {
             "\nrolled back at 1% after ",
         ],
     );
+    // Once on the way, and in the sentence at the end.
+    assert_eq!(ran.out.matches("errors fails").count(), 2, "{ran:#?}");
     let last = ran.out.lines().rev().nth(2).unwrap();
     assert!(last.ends_with("0% accepted and in effect"), "{ran:#?}");
 }
@@ -343,7 +345,11 @@ fn wrong_numbers_are_refused_with_what_was_expected() {
         ("--canary-error-rate", &["-0.1", "1.1"], share),
         ("--base-latency-ms", &["0", "-5", "1e300"], latency),
         ("--canary-latency-ms", &["0", "nan"], latency),
-        ("--gate", &["oncall", "oncall=", "oncall=-5m", "oncall=5", "oncall=sometime"], gate),
+        (
+            "--gate",
+            &["oncall", "oncall=", "oncall=-5m", "oncall=+5m", "oncall=5", "oncall=sometime"],
+            gate,
+        ),
         ("--gate", &["on call=never"], "`on call` is no gate name"),
         (
             "--gate",
