@@ -5,7 +5,6 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::sync::LazyLock;
 
 use canary_core::policy::{Policy, PolicySpec};
 use canary_core::record::Content;
@@ -37,31 +36,24 @@ gates:
   other:  { approval: {} }
 ";
 
-/// The example, beside this test. `cargo test` alone builds it as a program; with `--tests`, `--all-targets` or
-/// `--test policy` there would be none, or an old one.
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+/// Finds the example that `cargo test` built together with this test.
+fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let built = test.ancestors().nth(2).unwrap();
-    let profile = match built.file_name().unwrap().to_str().unwrap() {
-        "debug" => "dev",
-        profile => profile,
-    };
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--package", env!("CARGO_PKG_NAME"), "--example", "policy"])
-        .args(["--profile", profile, "--target-dir"])
-        .arg(built.parent().unwrap())
-        .status();
-    assert!(status.unwrap().success());
-    built.join("examples").join("policy").with_extension(std::env::consts::EXE_EXTENSION)
-});
+    let examples = test.ancestors().nth(2).unwrap().join("examples");
+    let program = examples.join("policy").with_extension(std::env::consts::EXE_EXTENSION);
+    // With `--tests`, `--all-targets` or `--test policy` cargo builds no example, and leaves an old one.
+    let shown = program.display();
+    assert!(program.exists(), "no {shown}: run `cargo build -p canary-examples --example policy`");
+    program
+}
 
 fn run(arguments: &[&str]) -> Ran {
-    Command::new(&*PROGRAM).args(arguments).output().unwrap().into()
+    Command::new(program()).args(arguments).output().unwrap().into()
 }
 
 fn run_with_input(arguments: &[&str], input: &str) -> Ran {
     let piped = Stdio::piped;
-    let mut child = Command::new(&*PROGRAM)
+    let mut child = Command::new(program())
         .args(arguments)
         .stdin(piped())
         .stdout(piped())
