@@ -163,7 +163,7 @@ mod tests {
     fn status(stage: usize, waiting: &serde_json::Value) -> Status {
         let status = json!({
             "rollout": "quickstart", "phase": "holding", "stage": stage, "stage_name": "quarter", "stages": 4,
-            "weight": 2500, "held_ms": 2100, "hold_ms": 4000, "paused": false, "waiting": waiting,
+            "weight": 2500, "held_ms": 2100, "hold_ms": 4000, "paused": false, "stuck": false, "waiting": waiting,
         });
         from_value(status).unwrap()
     }
