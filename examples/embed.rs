@@ -30,7 +30,8 @@ async fn main() -> anyhow::Result<()> {
         .metrics(metrics)
         .store(FileStore::new("rollouts"))
         .observe(|record| println!("{record}"));
-    let rollout = driver.start("checkout-42".parse()?).await?;
+    // After a crash the same program takes up the rollout that its files hold.
+    let rollout = driver.start_or_resume("checkout-42".parse()?).await?;
     // While it runs: rollout.pause(..), resume(..), approve(..), abort(..), status().
     let finished = rollout.finished().await?;
     println!("{}", finished.report().to_markdown());

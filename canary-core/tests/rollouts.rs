@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
 fn any_policy() -> impl Strategy<Value = Policy> {
-    let weights = prop::collection::btree_set(1_u16..10_000, 0..5);
+    let weights = prop::collection::btree_set(1_u16..10_000, 1..5);
     let settle = 0_u64..4_000;
     (weights, 0_u64..120, settle, any::<bool>(), any::<bool>(), 0_u64..60).prop_map(
         |(weights, hold, settle, gated, hard_limit, lasting)| {
@@ -22,7 +22,8 @@ fn any_policy() -> impl Strategy<Value = Policy> {
                 .settle(Duration::from_millis(settle))
                 .check(Check::worse_than_stable("errors", 1.25))
                 .check(
-                    Check::above("many", "error_rate", 0.3).lasting(Duration::from_secs(lasting)),
+                    Check::above("many", "error_rate", 0.3)
+                        .lasting(Duration::from_secs(lasting.min(hold))),
                 )
                 .check(Check::above_stable("slow", "latency.p95", 3.0).then(Then::Hold))
                 .no_data(NoData::new(Duration::from_secs(60), Then::RollBack));
@@ -59,11 +60,11 @@ fn any_simulation() -> impl Strategy<Value = Simulation> {
                 let bad = healthy.clone().errors(errors).median(Duration::from_millis(median));
                 let canary = if innocent { healthy } else { bad };
                 let canary = if silent { canary.silent() } else { canary };
-                let mut simulation = Simulation::of(&policy)
-                    .traffic(rps)
-                    .canary(canary)
-                    .seed(seed)
-                    .gate("oncall", Opening::After(Duration::from_secs(seed % 130)));
+                let mut simulation = Simulation::of(&policy).traffic(rps).canary(canary).seed(seed);
+                if policy.gates().next().is_some() {
+                    let opening = Opening::After(Duration::from_secs(seed % 130));
+                    simulation = simulation.gate("oncall", opening);
+                }
                 if let Some(after) = abort {
                     let command = CommandKind::Abort { reason: "any".to_owned() };
                     simulation = simulation.command(Duration::from_secs(after), command);

@@ -151,15 +151,12 @@ fn silence(policy: &Policy) -> String {
 }
 
 fn gates(f: &mut fmt::Formatter<'_>, policy: &Policy) -> fmt::Result {
-    let unasked = |name: &&GateName| !policy.gates().any(|asked| asked == *name);
-    let declared = policy.spec().gates.keys().filter(unasked);
-    let mut names = policy.gates().chain(declared).peekable();
+    let mut names = policy.gates().peekable();
     if names.peek().is_some() {
         writeln!(f, "\nGates:")?;
     }
     for name in names {
-        let asked = if unasked(&name) { " (no stage asks it)" } else { "" };
-        writeln!(f, "- {name}{asked}: {}", opens(policy.gate(name)))?;
+        writeln!(f, "- {name}: {}", opens(policy.gate(name)))?;
     }
     Ok(())
 }

@@ -33,7 +33,6 @@ stages:
   - { name: full,  weight: 100%, hold: 1m }
 gates:
   oncall: { approval: {}, timeout: 20h }
-  other:  { approval: {} }
 ";
 
 /// Finds the example that `cargo test` built together with this test.
@@ -136,7 +135,7 @@ fn every_policy_that_the_examples_come_with_is_valid() {
 fn every_error_of_every_file_is_shown_and_the_good_files_as_well() {
     let (_directory, wrong) = file(WRONG);
     let ran = run(&["lint", &wrong, "nowhere.yaml", CAUTIOUS]);
-    let misspelt = format!("{wrong}:3:7");
+    let misspelt = format!("{wrong}:3:1");
     let at_weight = format!("{wrong}:6:28");
     ran.said(
         1,
@@ -196,7 +195,7 @@ fn whatever_a_policy_can_say_is_shown() {
         "\
 version: 1
 name: odd
-stages: [{ name: full, weight: 100%, hold: 1d }]
+stages: [{ name: full, weight: 100%, hold: 1d, gates: [other] }]
 hard_limit: off
 checks:
   - { name: ok, metric: success_rate, below: 7%, samples: 40, then: warn }
@@ -208,14 +207,14 @@ gates: { other: { timeout: 1h, otherwise: open } }
 ",
     );
     ran.said(0, &[
-        "full     100%       24h\n",
+        "full     100%       24h  other\n",
         "- ok: success_rate below 7%, judged once the canary had 40 requests in that time\n  → it is noted",
         "- idle: request_rate below 0.5/s\n",
         "- tail: latency.p99.9 above 1s500ms\n",
         "- pool: pool above 0.9\n",
         "; after 7m the canary is taken back\n",
-        "- other (no stage asks it): the program that runs the rollout decides; after 1h without an answer the rollout goes on",
-        "takes 24h.\n",
+        "- other: the program that runs the rollout decides; after 1h without an answer the rollout goes on",
+        "takes 24h, and what the gates take.\n",
     ]);
     assert!(!ran.out.contains("hard limit"), "{ran:#?}");
     let bare = r#"{"version": 1, "name": "a", "hard_limit": false, "stages": [{"weight": "100%", "hold": "1m"}]}"#;

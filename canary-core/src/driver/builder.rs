@@ -12,7 +12,7 @@ use super::runner::{Runner, Work};
 use super::saver::Saver;
 use super::{Clock, Handle, StartError};
 use crate::policy::{GateKind, Policy};
-use crate::ports::{Gate, MetricSource, Observer, StateStore, TrafficRouter};
+use crate::ports::{Gate, MetricSource, Observer, StateStore, Stored, TrafficRouter};
 use crate::record::Record;
 use crate::rollout::{Effect, Event, Rollout, Snapshot};
 use crate::store::MemoryStore;
@@ -165,34 +165,49 @@ impl DriverBuilder {
         Ok(self.spawn(rollout, first, saver, clock))
     }
 
+    /// Takes up the rollout that the store holds for the target, or starts this one if there is none under way.
+    ///
+    /// What a program that may have crashed calls when it begins.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub async fn start_or_resume(self, id: RolloutId) -> Result<Handle, StartError> {
+        let target = self.named_target()?;
+        match self.store.load(&target).await.map_err(StartError::Store)? {
+            Some(held) if !held.claim.state.is_settled() => self.resume_from(held, &target),
+            _ => self.start(id).await,
+        }
+    }
+
     /// Takes up the rollout that the store holds for the target, `None` if there is none under way.
     ///
     /// One that ended, but whose observers were not told before the process died, is taken up to tell them.
     ///
     /// # Errors
     /// [`StartError`]; nothing was changed then.
-    pub async fn resume(mut self) -> Result<Option<Handle>, StartError> {
+    pub async fn resume(self) -> Result<Option<Handle>, StartError> {
         let target = self.named_target()?;
         let held = self.store.load(&target).await.map_err(StartError::Store)?;
-        let Some(held) = held.filter(|held| !held.claim.state.is_settled()) else {
-            return Ok(None);
-        };
+        match held.filter(|held| !held.claim.state.is_settled()) {
+            Some(held) => self.resume_from(held, &target).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn resume_from(mut self, held: Stored, target: &Target) -> Result<Handle, StartError> {
         // The rollout goes on by the policy that it began with, whatever the builder was given.
         self.policy = Arc::new(Policy::from_spec(held.claim.policy.clone())?);
         self.check()?;
         #[cfg(feature = "json")]
         if let Some(journal) = &self.journal {
             let snapshot = Box::new(held.claim.state.clone());
-            journal.write(crate::journal::Line::Resumed {
-                policy: held.claim.policy.clone(),
-                snapshot,
-            });
+            journal.write(crate::journal::Line::Resumed { policy: held.claim.policy, snapshot });
         }
         let clock = self.clock_after(Some(held.claim.state.seen()));
         let mut rollout = Rollout::restore(held.claim.state, Arc::clone(&self.policy))?;
-        let saver = self.saver(&target, Some(held.revision));
+        let saver = self.saver(target, Some(held.revision));
         let first = self.step(&mut rollout, Event::Restored, clock);
-        Ok(Some(self.spawn(rollout, first, saver, clock)))
+        Ok(self.spawn(rollout, first, saver, clock))
     }
 
     fn step(&self, rollout: &mut Rollout, event: Event, clock: Clock) -> Vec<Effect> {

@@ -10,7 +10,9 @@ use crate::value::{GateName, RolloutId, Target, Weight};
 #[non_exhaustive]
 pub enum StartError {
     /// Another rollout has the target.
-    #[error("{target} is busy with the rollout {rollout}: resume or abort that one first")]
+    #[error(
+        "{target} is busy with the rollout {rollout}: take that one up with `.resume()`, or abort it where it runs"
+    )]
     Busy {
         /// The target.
         target: Target,

@@ -30,6 +30,14 @@ pub struct Place {
     pub text: String,
 }
 
+impl Place {
+    /// Points at a line and column of a text that is filled in later.
+    #[cfg(feature = "yaml")]
+    pub(super) const fn at((line, column): (usize, usize)) -> Self {
+        Self { file: String::new(), line, column, text: String::new() }
+    }
+}
+
 impl Problem {
     pub(super) fn new(
         path: impl Into<String>,
@@ -58,7 +66,7 @@ impl fmt::Display for Problem {
 }
 
 /// Holds everything that is wrong with a policy, in the order in which it stands there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PolicyError {
     problems: Vec<Problem>,
 }
@@ -84,6 +92,13 @@ impl fmt::Display for PolicyError {
             1 => write!(f, "the policy has 1 error"),
             n => write!(f, "the policy has {n} errors"),
         }
+    }
+}
+
+/// Writes what `Display` does, so that an `unwrap()` in a test shows the errors as they are meant to be read.
+impl fmt::Debug for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
     }
 }
 

@@ -2,13 +2,23 @@
 
 use std::collections::BTreeSet;
 
-use super::{Check, CheckKind, Limit, Metric, PolicySpec, Problem, Then, Unit};
-use crate::value::Weight;
+use super::{Check, CheckKind, Limit, Metric, PolicySpec, Problem, Stage, Then, Unit};
+use crate::value::{Span, Weight};
 
 const DAY_MS: u64 = 86_400_000;
 
 /// Returns every problem, in the order of the policy's fields; none means valid.
 pub(super) fn problems(spec: &PolicySpec) -> Vec<Problem> {
+    let mut found = Found(problems_of_parts(spec));
+    for (i, check) in spec.checks.iter().enumerate() {
+        judged_anywhere(i, check, spec, &mut found);
+    }
+    asked_anywhere(spec, &mut found);
+    found.0
+}
+
+/// Returns the problems that lie in one part alone; all that can be said where a part could not be read.
+pub(super) fn problems_of_parts(spec: &PolicySpec) -> Vec<Problem> {
     let mut found = Found(Vec::new());
     head(spec, &mut found);
     stages(spec, &mut found);
@@ -137,10 +147,54 @@ fn checks(spec: &PolicySpec, found: &mut Found) {
     }
 }
 
+/// Refuses a check that could never fail: the plan leaves it nothing, or too little time, to look at.
+fn judged_anywhere(i: usize, check: &Check, spec: &PolicySpec, found: &mut Found) {
+    let compares = match &check.kind {
+        CheckKind::Threshold { limit, .. } => matches!(limit, Limit::TimesStable(_)),
+        CheckKind::WorseThanStable { .. } => true,
+    };
+    let applies = |stage: &&Stage| {
+        stage.weight != Weight::ZERO && !(compares && stage.weight == Weight::FULL)
+    };
+    let stages: Vec<&Stage> = spec.stages.iter().filter(applies).collect();
+    let name = &check.name;
+    if stages.is_empty() && !spec.stages.is_empty() {
+        let what = if compares { "both sides have" } else { "the canary has" };
+        found.add(
+            format!("checks[{i}]"),
+            format!("check `{name}` is never judged: there is no stage in which {what} traffic"),
+            if compares {
+                "add a stage between 0% and 100%, or compare with a number such as `above: 5%`"
+            } else {
+                "add a stage above 0%"
+            },
+        );
+    }
+    if let CheckKind::Threshold { for_ms, .. } = check.kind {
+        let held = stages.iter().fold(0_u64, |sum, stage| sum.saturating_add(stage.hold_ms));
+        // A gate may take any time.
+        let gated = stages.iter().any(|stage| !stage.gates.is_empty());
+        if for_ms > held && !gated && !stages.is_empty() {
+            found.add(
+                format!("checks[{i}].for"),
+                format!("check `{name}` is never judged: it looks at {}, and the stages in which it applies hold {}", Span(for_ms), Span(held)),
+                "expected a shorter `for`, or longer holds",
+            );
+        }
+    }
+}
+
 fn kind(i: usize, check: &Check, found: &mut Found) {
     let name = &check.name;
     match &check.kind {
         CheckKind::Threshold { metric, comparison, limit, for_ms, samples } => {
+            if let Err(unknown) = metric.to_string().parse::<Metric>() {
+                found.add(
+                    format!("checks[{i}].metric"),
+                    format!("check `{name}`: {unknown}"),
+                    "see the list of metrics",
+                );
+            }
             let path = format!("checks[{i}].{}", comparison.as_str());
             match *limit {
                 Limit::Absolute(value) => absolute(&path, name, metric, value, found),
@@ -240,5 +294,18 @@ fn rest(spec: &PolicySpec, found: &mut Found) {
             format!("a roll-back cannot be expected within {} ms", spec.rollback_within_ms),
             "expected 1s to 1d, such as `5m`",
         );
+    }
+}
+
+/// Refuses a gate that no stage asks: most likely it is misspelt.
+fn asked_anywhere(spec: &PolicySpec, found: &mut Found) {
+    for gate in spec.gates.keys() {
+        if !spec.stages.iter().any(|stage| stage.gates.contains(gate)) {
+            found.add(
+                format!("gates.{gate}"),
+                format!("no stage asks the gate `{gate}`"),
+                format!("add `gates: [{gate}]` to a stage, or remove it here; is it spelt alike in both places?"),
+            );
+        }
     }
 }

@@ -7,8 +7,6 @@ mod check;
 mod outcome;
 mod show;
 
-pub(crate) use show::Span;
-
 pub use check::{CheckResult, Finding, Verdict};
 pub use outcome::{Outcome, Reason};
 

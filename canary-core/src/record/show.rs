@@ -1,32 +1,10 @@
 //! Records in words.
 
 use std::fmt;
-use std::time::Duration;
 
 use super::{CheckResult, Content, Finding, Judgement, Outcome, Reason, Record, Ruling, Verdict};
 use crate::policy::{Metric, Unit};
-use crate::value::{BySide, Counts};
-
-/// Writes a span of time in its two largest units: `14 min 3 s`.
-pub(crate) struct Span(pub(crate) u64);
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = Duration::from_millis(self.0).as_secs_f64();
-        let whole = self.0 / 1000;
-        let two = |f: &mut fmt::Formatter<'_>, big, large, small, unit| match small {
-            0 => write!(f, "{big} {large}"),
-            small => write!(f, "{big} {large} {small} {unit}"),
-        };
-        match whole {
-            0..10 => write!(f, "{seconds:.1} s"),
-            10..60 => write!(f, "{whole} s"),
-            60..3600 => two(f, whole / 60, "min", whole % 60, "s"),
-            3600..86_400 => two(f, whole / 3600, "h", whole / 60 % 60, "min"),
-            _ => two(f, whole / 86_400, "d", whole / 3600 % 24, "h"),
-        }
-    }
-}
+use crate::value::{BySide, Counts, Span};
 
 fn rate(counts: Counts) -> String {
     counts.error_rate().map_or_else(|| "none".to_owned(), |rate| Unit::Share.show(rate))

@@ -8,6 +8,7 @@ impl Report {
     ///
     /// # Panics
     /// With the timeline, if it was not.
+    #[track_caller]
     pub fn assert_promoted(&self) {
         assert!(
             matches!(self.outcome, Some(Outcome::Promoted)),
@@ -20,6 +21,7 @@ impl Report {
     ///
     /// # Panics
     /// With the timeline, if it was not.
+    #[track_caller]
     pub fn assert_rolled_back(&self) {
         assert!(
             matches!(self.outcome, Some(Outcome::RolledBack { .. })),
@@ -32,6 +34,7 @@ impl Report {
     ///
     /// # Panics
     /// With the timeline, if it was not.
+    #[track_caller]
     pub fn assert_rolled_back_by(&self, check: &str) {
         let by = self.outcome.as_ref().and_then(Outcome::reason).and_then(Reason::check);
         assert!(by == Some(check), "expected: rolled back by `{check}`\n{}", self.to_markdown());

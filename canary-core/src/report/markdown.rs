@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use super::{Report, StageReport};
 use crate::policy::Unit;
-use crate::record::{Outcome, Span};
-use crate::value::{Counts, millis};
+use crate::record::Outcome;
+use crate::value::{Counts, Span, millis};
 
 impl Report {
     /// Says in one sentence what was decided, when and why.

@@ -71,6 +71,13 @@ impl Rollout {
     }
 
     fn approve(&mut self, gate: &GateName, actor: &Actor, now: Timestamp) -> Answer {
+        if !self.policy.gates().any(|known| known == gate) {
+            let known: Vec<&str> = self.policy.gates().map(GateName::as_str).collect();
+            return Answer::impossible(format!(
+                "no stage asks a gate {gate}; there are: {}",
+                known.join(", ")
+            ));
+        }
         let Phase::Holding { stage, opened, asked: Some(_), .. } = self.state.phase else {
             return Answer::impossible(format!("gate {gate} is not being asked"));
         };

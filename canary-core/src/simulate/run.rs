@@ -113,13 +113,25 @@ impl Simulation {
     }
 
     /// Runs the rollout and returns its report.
+    ///
+    /// # Panics
+    /// If [`gate`](Self::gate) named one that no stage asks: the test would not test what it says.
     #[must_use]
+    #[track_caller]
     pub fn run(&self) -> Report {
         self.run_observed(|_| {})
     }
 
     /// Runs the rollout, shows each record that observers are told, and returns its report.
+    ///
+    /// # Panics
+    /// As for [`run`](Self::run).
+    #[track_caller]
     pub fn run_observed(&self, observe: impl FnMut(&Record)) -> Report {
+        for gate in self.gates.keys() {
+            let known = self.policy.gates().any(|name| name.as_str() == gate);
+            assert!(known, "no stage of the policy `{}` asks a gate `{gate}`", self.policy.name());
+        }
         Run::new(self, observe).finish()
     }
 

@@ -16,5 +16,6 @@ pub use id::{
     Actor, CommandId, EffectId, Epoch, GateName, InvalidName, Revision, RolloutId, Target, Version,
 };
 pub use reading::{BySide, Counts, InvalidReading, Measured, Query, Reading, Side, Signal};
+pub(crate) use time::Span;
 pub use time::{Timestamp, Window, millis};
 pub use weight::{InvalidWeight, Traffic, Weight};

@@ -2,7 +2,7 @@
 
 use super::node::{Node, Value};
 use super::scalar::Expected;
-use crate::policy::Problem;
+use crate::policy::{Place, Problem};
 
 /// Reads the keys of one map; whatever was not asked for is a problem at the end.
 pub(super) struct Fields<'a> {
@@ -39,7 +39,9 @@ impl<'a> Fields<'a> {
 
     /// Returns the field's node if it is there.
     pub(super) fn node(&mut self, field: &'static str) -> Option<&'a Node> {
-        self.asked.push(field);
+        if !self.asked.contains(&field) {
+            self.asked.push(field);
+        }
         self.entries.iter().find(|(key, _)| key.key() == field).map(|(_, value)| value)
     }
 
@@ -113,11 +115,10 @@ impl<'a> Fields<'a> {
                 Some(field) => format!("did you mean `{field}`?"),
                 None => format!("expected one of {}", self.asked.join(", ")),
             };
-            problems.push(Problem::new(
-                self.path(&name),
-                format!("`{name}` is not known here"),
-                help,
-            ));
+            let mut problem =
+                Problem::new(self.path(&name), format!("`{name}` is not known here"), help);
+            problem.place = Some(Place::at(key.at));
+            problems.push(problem);
         }
     }
 }

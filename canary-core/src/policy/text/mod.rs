@@ -11,14 +11,16 @@ mod scalar;
 
 use super::problem::Place;
 use super::{Policy, PolicyError, Problem, validate};
-use node::Node;
 
 /// Reads a policy; `file` stands in its errors.
 pub(super) fn read(file: &str, text: &str) -> Result<Policy, PolicyError> {
     let root = node::parse(text).map_err(|error| syntax_error(file, text, &error))?;
     let (spec, unreadable) = read::policy(&root);
     let mut problems = unreadable;
-    for problem in validate::problems(&spec) {
+    // What follows from several parts together is only known where all of them could be read.
+    let whole = problems.is_empty();
+    let found = if whole { validate::problems(&spec) } else { validate::problems_of_parts(&spec) };
+    for problem in found {
         let known =
             |p: &Problem| problem.path.starts_with(&p.path) || p.path.starts_with(&problem.path);
         if !problems.iter().any(known) {
@@ -29,16 +31,14 @@ pub(super) fn read(file: &str, text: &str) -> Result<Policy, PolicyError> {
         return Policy::from_spec(spec);
     }
     for problem in &mut problems {
-        problem.place = Some(place(file, text, &root, &problem.path));
+        let (line, column) = match &problem.place {
+            Some(place) => (place.line, place.column),
+            None => root.nearest(&problem.path),
+        };
+        problem.place = Some(line_at(file, text, line, column));
     }
     problems.sort_by_key(|p| p.place.as_ref().map(|place| (place.line, place.column)));
     Err(PolicyError::new(problems))
-}
-
-/// Finds where a path stands, or the nearest thing around it that stands anywhere.
-fn place(file: &str, text: &str, root: &Node, path: &str) -> Place {
-    let (line, column) = root.nearest(path);
-    line_at(file, text, line, column)
 }
 
 fn line_at(file: &str, text: &str, line: usize, column: usize) -> Place {
@@ -52,11 +52,20 @@ fn syntax_error(file: &str, text: &str, error: &serde_saphyr::Error) -> PolicyEr
         bare.location().map_or((1, 1), |at| (at.line() as usize, at.column() as usize));
     let mut problem = Problem::new(
         "",
-        bare.to_string(),
+        in_our_words(&bare.to_string()),
         "mend the YAML first; what it says is checked after that",
     );
     problem.place = Some(line_at(file, text, line.max(1), column.max(1)));
     PolicyError::new(vec![problem])
+}
+
+/// Leaves out what the YAML reader says to the programs that use it.
+fn in_our_words(message: &str) -> String {
+    let end = [", set DuplicateKeyPolicy", "; use from_str_multiple"]
+        .iter()
+        .filter_map(|hint| message.find(hint))
+        .min();
+    message[..end.unwrap_or(message.len())].to_owned()
 }
 
 #[cfg(test)]

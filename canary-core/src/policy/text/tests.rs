@@ -68,7 +68,7 @@ fn every_error_is_shown_at_once_at_its_place() {
     assert_eq!(
         seen,
         [
-            ("evry", (3, 7)),
+            ("evry", (3, 1)),
             ("stages[0].hold", (5, 35)),
             ("stages[1].weight", (6, 24)),
             ("stages[2].name", (7, 13)),
