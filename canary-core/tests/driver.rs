@@ -13,7 +13,7 @@ use canary_core::ports::{
     Applied, Call, Capabilities, Claim, MetricSource, Observed, PortError, StateStore, Stored,
     TrafficRouter,
 };
-use canary_core::record::{Content, Record};
+use canary_core::record::{Content, Outcome, Record};
 use canary_core::rollout::{Answer, Snapshot};
 use canary_core::simulate::{Service, Simulation};
 use canary_core::store::{FileStore, MemoryStore};
@@ -353,6 +353,30 @@ impl StateStore for Mortal {
     }
 }
 
+/// Takes a rollout over, or starts it where it never began, and returns how it ends.
+async fn taken_over(next: impl Fn() -> DriverBuilder, store: &FileStore) -> Outcome {
+    loop {
+        let target = "shop".parse().unwrap();
+        if let Some(stored) = store.load(&target).await.unwrap()
+            && stored.claim.state.is_settled()
+        {
+            // It died with its work done.
+            return stored.claim.state.report().outcome.clone().unwrap();
+        }
+        let handle = match next().start_or_resume("simulated-3".parse().unwrap()).await {
+            Ok(handle) => handle,
+            Err(StartError::Busy { .. }) => continue,
+            Err(error) => panic!("{error}"),
+        };
+        match handle.finished().await {
+            Ok(finished) => return finished.outcome().clone(),
+            // A file that the dead one was just writing was finished after we had looked: this process lives on.
+            Err(DriverError::Fenced) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 /// Runs a rollout whose process dies after `effects`, and a second process that takes over; says whether it died.
 async fn with_a_death(effects: usize, errors: f64) -> (bool, Vec<Record>, String) {
     let folder = tempfile::tempdir().unwrap();
@@ -391,19 +415,9 @@ async fn with_a_death(effects: usize, errors: f64) -> (bool, Vec<Record>, String
     let outcome = match finished {
         Some(finished) => finished.outcome().clone(),
         None => {
-            let builder =
+            let next =
                 || in_world(&ports).store(store.clone()).clock(clock).observer(recorder.clone());
-            match builder().resume().await.unwrap() {
-                Some(handle) => handle.finished().await.unwrap().outcome().clone(),
-                None => match store.load(&"shop".parse().unwrap()).await.unwrap() {
-                    // It died with its work done.
-                    Some(stored) => stored.claim.state.report().outcome.clone().unwrap(),
-                    None => {
-                        let handle = builder().start("simulated-3".parse().unwrap()).await.unwrap();
-                        handle.finished().await.unwrap().outcome().clone()
-                    }
-                },
-            }
+            taken_over(next, &store).await
         }
     };
     (died, recorder.records(), outcome.to_string())
