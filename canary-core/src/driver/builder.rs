@@ -125,8 +125,19 @@ impl DriverBuilder {
     /// [`StartError`]; nothing was changed then.
     pub async fn start(self, id: RolloutId) -> Result<Handle, StartError> {
         let target = self.named_target()?;
+        // What the builder lacks is said before the store is asked.
         self.check()?;
         let held = self.store.load(&target).await.map_err(StartError::Store)?;
+        self.start_on(target, held, id).await
+    }
+
+    async fn start_on(
+        self,
+        target: Target,
+        held: Option<Stored>,
+        id: RolloutId,
+    ) -> Result<Handle, StartError> {
+        let router = self.check()?;
         if let Some(held) = &held
             && !held.claim.state.is_settled()
         {
@@ -162,7 +173,7 @@ impl DriverBuilder {
                 other => first.push(other),
             }
         }
-        Ok(self.spawn(rollout, first, saver, clock))
+        Ok(self.spawn(router, rollout, first, saver, clock))
     }
 
     /// Takes up the rollout that the store holds for the target, or starts this one if there is none under way.
@@ -175,7 +186,7 @@ impl DriverBuilder {
         let target = self.named_target()?;
         match self.store.load(&target).await.map_err(StartError::Store)? {
             Some(held) if !held.claim.state.is_settled() => self.resume_from(held, &target),
-            _ => self.start(id).await,
+            held => self.start_on(target, held, id).await,
         }
     }
 
@@ -197,7 +208,7 @@ impl DriverBuilder {
     fn resume_from(mut self, held: Stored, target: &Target) -> Result<Handle, StartError> {
         // The rollout goes on by the policy that it began with, whatever the builder was given.
         self.policy = Arc::new(Policy::from_spec(held.claim.policy.clone())?);
-        self.check()?;
+        let router = self.check()?;
         #[cfg(feature = "json")]
         if let Some(journal) = &self.journal {
             let snapshot = Box::new(held.claim.state.clone());
@@ -207,7 +218,7 @@ impl DriverBuilder {
         let mut rollout = Rollout::restore(held.claim.state, Arc::clone(&self.policy))?;
         let saver = self.saver(target, Some(held.revision));
         let first = self.step(&mut rollout, Event::Restored, clock);
-        Ok(self.spawn(rollout, first, saver, clock))
+        Ok(self.spawn(router, rollout, first, saver, clock))
     }
 
     fn step(&self, rollout: &mut Rollout, event: Event, clock: Clock) -> Vec<Effect> {
@@ -246,8 +257,8 @@ impl DriverBuilder {
         }
     }
 
-    /// Checks that the plan can be carried out with what is there.
-    fn check(&self) -> Result<(), StartError> {
+    /// Checks that the plan can be carried out with what is there, and returns the router that is to do it.
+    fn check(&self) -> Result<Arc<dyn TrafficRouter>, StartError> {
         if let Some(error) = &self.bad_name {
             return Err(error.clone().into());
         }
@@ -272,10 +283,17 @@ impl DriverBuilder {
         if !gates.is_empty() {
             return Err(StartError::MissingGates { gates });
         }
-        Ok(())
+        Ok(Arc::clone(router))
     }
 
-    fn spawn(self, rollout: Rollout, first: Vec<Effect>, saver: Saver, clock: Clock) -> Handle {
+    fn spawn(
+        self,
+        router: Arc<dyn TrafficRouter>,
+        rollout: Rollout,
+        first: Vec<Effect>,
+        saver: Saver,
+        clock: Clock,
+    ) -> Handle {
         let (commands, received) = mpsc::channel(64);
         let (status, watched) = watch::channel(rollout.status(clock.now()));
         let (done, ended) = watch::channel(None);
@@ -288,9 +306,6 @@ impl DriverBuilder {
             done: ended,
             stop: Arc::new(stop),
             given: Arc::new(AtomicU64::new(1)),
-        };
-        let Some(router) = self.router else {
-            return handle;
         };
         let runner = Runner {
             rollout,

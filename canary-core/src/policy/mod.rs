@@ -40,7 +40,7 @@ pub use spec::{
 
 use std::time::Duration;
 
-use crate::value::{GateName, Weight};
+use crate::value::GateName;
 
 /// The name under which the built-in hard limit stands in records and reports.
 pub const HARD_LIMIT: &str = "hard-limit";
@@ -163,7 +163,7 @@ impl Policy {
     /// Returns the time spent at weights strictly between 0 % and 100 % if all goes well.
     #[must_use]
     pub fn mixed_time(&self) -> Duration {
-        let mixed = |stage: &&Stage| stage.weight != Weight::ZERO && stage.weight != Weight::FULL;
+        let mixed = |stage: &&Stage| stage.weight.is_mixed();
         self.stages()
             .iter()
             .filter(mixed)

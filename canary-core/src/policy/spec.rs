@@ -144,6 +144,21 @@ pub enum CheckKind {
     },
 }
 
+impl CheckKind {
+    /// Tells whether it compares the canary with stable.
+    pub(crate) const fn compares(&self) -> bool {
+        match self {
+            Self::Threshold { limit, .. } => matches!(limit, Limit::TimesStable(_)),
+            Self::WorseThanStable { .. } => true,
+        }
+    }
+
+    /// Tells whether the plan gives the sides that it looks at any traffic at this weight.
+    pub(crate) fn applies_at(&self, weight: Weight) -> bool {
+        weight.is_mixed() || (weight == Weight::FULL && !self.compares())
+    }
+}
+
 /// Says on which side of a limit a metric is bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

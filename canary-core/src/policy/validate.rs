@@ -149,14 +149,9 @@ fn checks(spec: &PolicySpec, found: &mut Found) {
 
 /// Refuses a check that could never fail: the plan leaves it nothing, or too little time, to look at.
 fn judged_anywhere(i: usize, check: &Check, spec: &PolicySpec, found: &mut Found) {
-    let compares = match &check.kind {
-        CheckKind::Threshold { limit, .. } => matches!(limit, Limit::TimesStable(_)),
-        CheckKind::WorseThanStable { .. } => true,
-    };
-    let applies = |stage: &&Stage| {
-        stage.weight != Weight::ZERO && !(compares && stage.weight == Weight::FULL)
-    };
+    let applies = |stage: &&Stage| check.kind.applies_at(stage.weight);
     let stages: Vec<&Stage> = spec.stages.iter().filter(applies).collect();
+    let compares = check.kind.compares();
     let name = &check.name;
     if stages.is_empty() && !spec.stages.is_empty() {
         let what = if compares { "both sides have" } else { "the canary has" };

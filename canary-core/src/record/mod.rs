@@ -7,6 +7,8 @@ mod check;
 mod outcome;
 mod show;
 
+pub(crate) use show::rate;
+
 pub use check::{CheckResult, Finding, Verdict};
 pub use outcome::{Outcome, Reason};
 

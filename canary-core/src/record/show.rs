@@ -6,7 +6,8 @@ use super::{CheckResult, Content, Finding, Judgement, Outcome, Reason, Record, R
 use crate::policy::{Metric, Unit};
 use crate::value::{BySide, Counts, Span};
 
-fn rate(counts: Counts) -> String {
+/// Writes a side's error rate, `none` without requests.
+pub(crate) fn rate(counts: Counts) -> String {
     counts.error_rate().map_or_else(|| "none".to_owned(), |rate| Unit::Share.show(rate))
 }
 

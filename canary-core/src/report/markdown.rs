@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{Report, StageReport};
 use crate::policy::Unit;
-use crate::record::Outcome;
+use crate::record::{Outcome, rate};
 use crate::value::{Counts, Span, millis};
 
 impl Report {
@@ -115,10 +115,6 @@ impl StageReport {
             latency(self.highest_p95.stable),
         )
     }
-}
-
-fn rate(counts: Counts) -> String {
-    counts.error_rate().map_or_else(|| "none".to_owned(), |rate| Unit::Share.show(rate))
 }
 
 fn capital(text: &str) -> String {

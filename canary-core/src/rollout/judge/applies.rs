@@ -2,17 +2,8 @@
 
 use std::time::Duration;
 
-use crate::policy::{Check, CheckKind, Limit, Policy, Then};
+use crate::policy::{Check, CheckKind, Policy, Then};
 use crate::value::{Signal, Weight};
-
-/// Tells whether the plan gives both sides the traffic that a check needs.
-pub(super) fn applies(kind: &CheckKind, weight: Weight) -> bool {
-    let compares = match kind {
-        CheckKind::Threshold { limit, .. } => matches!(limit, Limit::TimesStable(_)),
-        CheckKind::WorseThanStable { .. } => true,
-    };
-    weight != Weight::ZERO && !(compares && weight == Weight::FULL)
-}
 
 /// Tells whether any check needs this signal at this weight, more than to warn.
 pub(super) fn signal_applies(policy: &Policy, signal: &Signal, weight: Weight) -> bool {
@@ -20,19 +11,17 @@ pub(super) fn signal_applies(policy: &Policy, signal: &Signal, weight: Weight) -
         CheckKind::Threshold { metric, .. } => metric.signal() == *signal,
         CheckKind::WorseThanStable { .. } => *signal == Signal::Requests,
     };
-    let mixed = weight != Weight::ZERO && weight != Weight::FULL;
-    (policy.hard_limit() && mixed && *signal == Signal::Requests)
+    (policy.hard_limit() && weight.is_mixed() && *signal == Signal::Requests)
         || policy
             .checks()
             .iter()
-            .any(|c| c.then != Then::Warn && reads(c) && applies(&c.kind, weight))
+            .any(|c| c.then != Then::Warn && reads(c) && c.kind.applies_at(weight))
 }
 
 /// Tells whether any check that can stop the rollout applies at this weight.
 pub(in crate::rollout) fn any_applies(policy: &Policy, weight: Weight) -> bool {
-    let mixed = weight != Weight::ZERO && weight != Weight::FULL;
-    (policy.hard_limit() && mixed)
-        || policy.checks().iter().any(|c| c.then != Then::Warn && applies(&c.kind, weight))
+    (policy.hard_limit() && weight.is_mixed())
+        || policy.checks().iter().any(|c| c.then != Then::Warn && c.kind.applies_at(weight))
 }
 
 /// Returns the longest stretch of covered time that any check of a signal looks back.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::applies::applies;
 use super::{Seen, result};
 use crate::analysis::{self, EvidenceLimits, EvidenceState, Tick};
 use crate::policy::{Check, HARD_LIMIT, Then};
@@ -44,9 +43,8 @@ fn both_counts(seen: &Seen<'_>) -> Result<BySide<Counts>, (Verdict, Finding)> {
 
 /// Judges the built-in hard limit on this tick's window.
 pub(super) fn hard_limit(weight: Weight, seen: &Seen<'_>) -> CheckResult {
-    let mixed = weight != Weight::ZERO && weight != Weight::FULL;
     let (verdict, finding) = match both_counts(seen) {
-        _ if !mixed => (Verdict::NotApplicable, Finding::Nothing),
+        _ if !weight.is_mixed() => (Verdict::NotApplicable, Finding::Nothing),
         Err(lack) => lack,
         Ok(requests) => match analysis::hard_limit(requests.stable, requests.canary) {
             Some(true) => (Verdict::Fail, Finding::HardLimit { requests }),
@@ -65,7 +63,7 @@ pub(super) fn weigh(
     weight: Weight,
     seen: &Seen<'_>,
 ) -> CheckResult {
-    if !applies(&check.kind, weight) {
+    if !check.kind.applies_at(weight) {
         return result(check, Verdict::NotApplicable, Finding::Nothing);
     }
     let requests = match both_counts(seen) {

@@ -22,7 +22,7 @@ use crate::value::{
     BySide, Failure, FailureKind, Measured, Query, Reading, Signal, Timestamp, Weight, Window,
     millis,
 };
-use applies::{applies, longest_look_back, signal_applies};
+use applies::{longest_look_back, signal_applies};
 use counted::{Weighing, counts, hard_limit, weigh};
 use history::History;
 
@@ -210,7 +210,7 @@ impl Judge {
         let CheckKind::Threshold { metric, .. } = &check.kind else {
             return result(check, Verdict::NotApplicable, Finding::Nothing);
         };
-        if !applies(&check.kind, weight) {
+        if !check.kind.applies_at(weight) {
             return result(check, Verdict::NotApplicable, Finding::Nothing);
         }
         let signal = metric.signal();
