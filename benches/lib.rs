@@ -154,6 +154,10 @@ impl Machine {
                         }
                         Action::AskGate { .. } => Reply::Decided(Ok(Decision::Open)),
                         Action::Release => Reply::Released(Ok(())),
+                        Action::Prepare { .. }
+                        | Action::Promote { .. }
+                        | Action::Restore { .. }
+                        | Action::Retire { .. } => unreachable!("the rollout only routes"),
                     };
                     Event::Reply { id: call.id, attempt: call.attempt, reply }
                 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use canary_core::policy::{Check, GateSpec, NoData, Policy, Then};
+use canary_core::policy::{Check, GateSpec, Patience, Policy, Then};
 use canary_core::record::{Content, Record, Ruling};
 use canary_core::report::Report;
 use canary_core::rollout::CommandKind;
@@ -26,7 +26,7 @@ fn any_policy() -> impl Strategy<Value = Policy> {
                         .lasting(Duration::from_secs(lasting.min(hold))),
                 )
                 .check(Check::above_stable("slow", "latency.p95", 3.0).then(Then::Hold))
-                .no_data(NoData::new(Duration::from_secs(60), Then::RollBack));
+                .no_data(Patience::new(Duration::from_secs(60), Then::RollBack));
             for weight in weights {
                 let weight = Weight::from_basis_points(weight).unwrap();
                 builder = builder.stage(weight.to_string(), weight, Duration::from_secs(hold));

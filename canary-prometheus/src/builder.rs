@@ -104,7 +104,7 @@ impl PrometheusBuilder {
     /// Without `{{ variant }}` in it, both sides have the same number.
     pub fn value(self, name: impl Into<String>, query: impl Into<String>) -> Self {
         let query = Template::new(query);
-        self.ask(Signal::Custom(name.into()), Ask::Value { query })
+        self.ask(Signal::Custom(name.into().into()), Ask::Value { query })
     }
 
     fn ask(mut self, signal: Signal, ask: Ask) -> Self {

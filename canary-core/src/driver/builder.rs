@@ -14,7 +14,7 @@ use super::{Clock, Handle, StartError};
 use crate::policy::{GateKind, Policy};
 use crate::ports::{Gate, MetricSource, Observer, StateStore, Stored, TrafficRouter};
 use crate::record::Record;
-use crate::rollout::{Effect, Event, Rollout, Snapshot};
+use crate::rollout::{Begin, Effect, Event, Rollout, Snapshot};
 use crate::store::MemoryStore;
 use crate::value::{FailureKind, GateName, InvalidName, Revision, RolloutId, Target, Timestamp};
 
@@ -148,8 +148,10 @@ impl DriverBuilder {
         let clock = self.clock_after(before.map(Snapshot::seen));
         let now = clock.now();
         let predecessor = before.map(Snapshot::epoch);
-        let (mut rollout, effects) =
-            Rollout::start_after(predecessor, id.clone(), Arc::clone(&self.policy), now);
+        let (mut rollout, effects) = Rollout::begin(
+            Begin::new(id.clone(), Arc::clone(&self.policy)).after(predecessor),
+            now,
+        );
         #[cfg(feature = "json")]
         if let Some(journal) = &self.journal {
             let policy = self.policy.spec().clone();

@@ -45,6 +45,10 @@ impl Ports {
                 Some(gate) => gate.decide(call, &context).await.map_err(PortError::into_failure),
                 None => Err(missing("nobody supplies this gate")),
             }),
+            Action::Prepare { .. }
+            | Action::Promote { .. }
+            | Action::Restore { .. }
+            | Action::Retire { .. } => action.failed(missing("no workload was given")),
             Action::Release => {
                 Reply::Released(self.router.release(call).await.map_err(PortError::into_failure))
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Check, GateSpec, NoData, Policy, PolicyError, PolicySpec, Stage};
+use super::{Check, GateSpec, Patience, Policy, PolicyError, PolicySpec, Stage};
 use crate::value::{GateName, Weight, millis};
 
 /// Builds a [`Policy`] step by step; [`build`](Self::build) says everything that is wrong at once.
@@ -65,7 +65,7 @@ impl PolicyBuilder {
     }
 
     /// Says what silence of the metric source means.
-    pub const fn no_data(mut self, no_data: NoData) -> Self {
+    pub const fn no_data(mut self, no_data: Patience) -> Self {
         self.spec.no_data = no_data;
         self
     }

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Limit;
 use crate::value::{BySide, Reading, Side, Signal};
 
 /// Names a number that is read off a signal.
@@ -20,8 +22,66 @@ pub enum Metric {
     RequestRate,
     /// A quantile of the time that requests took, in milliseconds.
     Latency(Quantile),
-    /// A number under a name that the metric source knows.
-    Custom(String),
+    /// A number under a name that the policy defines or the metric source knows.
+    Custom(Arc<str>),
+}
+
+/// Defines a metric of the user's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum MetricSpec {
+    /// A number that a source is asked for.
+    Query(MetricQuery),
+    /// A health score, 0 to 1: the weighted mean of how well its parts are.
+    Score(Vec<ScorePart>),
+}
+
+/// Says which source is asked for a number, and what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct MetricQuery {
+    /// The source by its name; the one without a name unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Arc<str>>,
+    /// The question in the source's own language; the metric's name unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<Arc<str>>,
+}
+
+/// Weighs one metric in a health score: 1 where it is `good` or better, 0 where it is `bad` or worse, and in
+/// proportion between.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ScorePart {
+    /// The metric.
+    pub metric: Metric,
+    /// How much it counts beside the other parts, above 0.
+    pub weight: f64,
+    /// From where on it is wholly well.
+    pub good: Limit,
+    /// From where on it is wholly bad.
+    pub bad: Limit,
+}
+
+impl ScorePart {
+    /// Weighs a metric with what is usually meant by well and bad.
+    ///
+    /// `error_rate` 0 to 1, `success_rate` 1 to 0, latency 1 to 2 times stable's, `request_rate` 1 to 0 times
+    /// stable's, anything else as the use of a resource: 0.8 to 1.
+    #[must_use]
+    pub fn usual(metric: Metric, weight: f64) -> Self {
+        let (good, bad) = match metric {
+            Metric::ErrorRate => (Limit::Absolute(0.0), Limit::Absolute(1.0)),
+            Metric::SuccessRate => (Limit::Absolute(1.0), Limit::Absolute(0.0)),
+            Metric::Latency(_) => (Limit::TimesStable(1.0), Limit::TimesStable(2.0)),
+            Metric::RequestRate => (Limit::TimesStable(1.0), Limit::TimesStable(0.0)),
+            Metric::Custom(_) => (Limit::Absolute(0.8), Limit::Absolute(1.0)),
+        };
+        Self { metric, weight, good, bad }
+    }
 }
 
 /// Says in which unit a metric is written.
@@ -143,7 +203,7 @@ impl FromStr for Metric {
             "request_rate" => Ok(Self::RequestRate),
             _ => match text.strip_prefix("latency.") {
                 Some(quantile) => quantile.parse().map(Self::Latency).map_err(|()| unknown()),
-                None if is_name(text) => Ok(Self::Custom(text.to_owned())),
+                None if is_name(text) => Ok(Self::Custom(text.into())),
                 None => Err(unknown()),
             },
         }

@@ -23,32 +23,41 @@
 //! ```
 
 mod builder;
+mod check;
+mod gate;
 mod metric;
 mod problem;
+mod promotion;
 mod spec;
+mod stage;
 #[cfg(feature = "yaml")]
 mod text;
 mod validate;
 
 pub use builder::PolicyBuilder;
-pub use metric::{Metric, Quantile, Unit, UnknownMetric};
+pub use check::{Check, CheckKind, Comparison, Limit, Then, Tolerance};
+pub use gate::{AlertFilter, Ask, Calendar, GateKind, GateSpec, HttpProbe, Moment, Otherwise};
+pub use metric::{Metric, MetricQuery, MetricSpec, Quantile, ScorePart, Unit, UnknownMetric};
 pub use problem::{Place, PolicyError, Problem};
-pub use spec::{
-    Check, CheckKind, Comparison, GateKind, GateSpec, Limit, NoData, Otherwise, PolicySpec, Stage,
-    Then,
-};
+pub use promotion::{How, Promotion, WorkloadSpec};
+pub use spec::{Drift, Patience, PolicySpec};
+pub use stage::{Pass, PassLimit, Scale, Stage};
 
 use std::time::Duration;
 
-use crate::value::GateName;
+use crate::value::{GateName, Traffic};
 
 /// The name under which the built-in hard limit stands in records and reports.
 pub const HARD_LIMIT: &str = "hard-limit";
+
+/// The name of the stage in which the old version is kept at 100 %.
+pub const BAKE: &str = "bake";
 
 /// Plans a rollout; always valid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     spec: PolicySpec,
+    plan: Plan,
 }
 
 impl Policy {
@@ -63,7 +72,12 @@ impl Policy {
     /// [`PolicyError`] with everything that is wrong with it.
     pub fn from_spec(spec: PolicySpec) -> Result<Self, PolicyError> {
         let problems = validate::problems(&spec);
-        if problems.is_empty() { Ok(Self { spec }) } else { Err(PolicyError::new(problems)) }
+        if problems.is_empty() {
+            let plan = Plan::of(&spec);
+            Ok(Self { spec, plan })
+        } else {
+            Err(PolicyError::new(problems))
+        }
     }
 
     /// Reads a policy in the form that people write, as YAML or JSON.
@@ -109,10 +123,53 @@ impl Policy {
         Duration::from_millis(self.spec.settle_ms)
     }
 
-    /// Returns the stages, at least one, with rising weights, the last at 100 %.
+    /// Returns how far behind the metric source may be and its last word still be fresh.
+    #[must_use]
+    pub const fn lag(&self) -> Duration {
+        Duration::from_millis(self.spec.lag_ms)
+    }
+
+    /// Returns the stages, at least one, with rising weights up to 100 %, and the bake last where there is one.
     #[must_use]
     pub fn stages(&self) -> &[Stage] {
-        &self.spec.stages
+        &self.plan.stages
+    }
+
+    /// Returns the position of the stage that first has all of the traffic: what lies after it is the bake.
+    #[must_use]
+    pub fn full_stage(&self) -> usize {
+        self.spec.stages.len().saturating_sub(1)
+    }
+
+    /// Returns the traffic of a stage.
+    ///
+    /// # Panics
+    /// If there is no stage at this position.
+    #[must_use]
+    pub fn traffic(&self, stage: usize) -> Traffic {
+        let Stage { weight, mirror, .. } = self.stages()[stage];
+        let mut traffic = Traffic::to_canary(weight).with_mirror(mirror);
+        traffic.header.clone_from(&self.spec.header);
+        traffic.audience.clone_from(&self.spec.audience);
+        traffic
+    }
+
+    /// Returns what is asked before the first stage, in this order; the gates of the start come first.
+    #[must_use]
+    pub fn asks_before_first(&self) -> &[Ask] {
+        &self.plan.before_first
+    }
+
+    /// Returns what is asked between this stage and what follows it, in this order.
+    #[must_use]
+    pub fn asks_after(&self, stage: usize) -> &[Ask] {
+        self.plan.after.get(stage).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns what is asked once the new version is the stable one.
+    #[must_use]
+    pub fn asks_after_promotion(&self) -> &[Ask] {
+        &self.plan.after_promotion
     }
 
     /// Returns the checks.
@@ -135,23 +192,50 @@ impl Policy {
 
     /// Returns what silence of the metric source means.
     #[must_use]
-    pub const fn no_data(&self) -> NoData {
+    pub const fn no_data(&self) -> Patience {
         self.spec.no_data
     }
 
-    /// Returns how a gate is asked; one that only the stages name is supplied in code and waited for.
+    /// Returns what errors of the metric source mean.
     #[must_use]
-    pub fn gate(&self, name: &GateName) -> GateSpec {
-        self.spec.gates.get(name).copied().unwrap_or_default()
+    pub const fn errors(&self) -> Patience {
+        self.spec.errors
     }
 
-    /// Returns every gate that a stage names, each once, in the order of the stages.
+    /// Returns how a gate is asked; one that is only named is supplied in code and waited for.
+    #[must_use]
+    pub fn gate(&self, name: &GateName) -> GateSpec {
+        self.spec.gates.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Returns every gate that is asked anywhere, each once, in the order of the plan, those of checks last.
+    #[must_use]
     pub fn gates(&self) -> impl Iterator<Item = &GateName> {
-        let all = || self.stages().iter().flat_map(|stage| &stage.gates);
-        all()
-            .enumerate()
-            .filter(move |(i, name)| !all().take(*i).any(|n| n == *name))
-            .map(|(_, n)| n)
+        let planned = std::iter::once(&self.plan.before_first)
+            .chain(&self.plan.after)
+            .chain(std::iter::once(&self.plan.after_promotion))
+            .flatten()
+            .map(|ask| &ask.gate);
+        let mut all: Vec<&GateName> = Vec::new();
+        for gate in planned.chain(self.watched_gates()) {
+            if !all.contains(&gate) {
+                all.push(gate);
+            }
+        }
+        all.into_iter()
+    }
+
+    /// Returns the gates that are watched all along as checks, each once, in the order of the checks.
+    #[must_use]
+    pub fn watched_gates(&self) -> impl Iterator<Item = &GateName> {
+        let mut all: Vec<&GateName> = Vec::new();
+        for check in self.checks() {
+            check.kind.visit(&mut |kind| match kind {
+                CheckKind::Gate { gate } if !all.contains(&gate) => all.push(gate),
+                _ => {}
+            });
+        }
+        all.into_iter()
     }
 
     /// Returns how long a roll-back may take before it is called stuck.
@@ -164,10 +248,53 @@ impl Policy {
     #[must_use]
     pub fn mixed_time(&self) -> Duration {
         let mixed = |stage: &&Stage| stage.weight.is_mixed();
-        self.stages()
+        self.spec
+            .stages
             .iter()
             .filter(mixed)
             .map(Stage::hold)
             .fold(Duration::ZERO, Duration::saturating_add)
+    }
+}
+
+/// Holds what follows from the form: the whole way in one list.
+#[derive(Clone, Debug, PartialEq)]
+struct Plan {
+    stages: Vec<Stage>,
+    before_first: Vec<Ask>,
+    after: Vec<Vec<Ask>>,
+    after_promotion: Vec<Ask>,
+}
+
+impl Plan {
+    fn of(spec: &PolicySpec) -> Self {
+        let mut stages = spec.stages.clone();
+        if spec.promotion.keep_old_ms > 0 {
+            let keep_old = Duration::from_millis(spec.promotion.keep_old_ms);
+            stages.push(Stage::new(BAKE, crate::value::Weight::FULL, keep_old));
+        }
+        let asks = |gates: &[GateName], moment: Moment, stage: Option<usize>| -> Vec<Ask> {
+            gates.iter().map(|gate| Ask { gate: gate.clone(), moment, stage }).collect()
+        };
+        let entering = |i: usize| {
+            stages.get(i).map_or_else(Vec::new, |s| asks(&s.enter, Moment::Entering, Some(i)))
+        };
+        let last = stages.len().saturating_sub(1);
+        let after = stages.iter().enumerate().map(|(i, stage)| {
+            let mut after = asks(&stage.gates, Moment::Leaving, Some(i));
+            after.extend(entering(i + 1));
+            if i == last {
+                after.extend(asks(&spec.promotion.gates, Moment::Promotion, None));
+            }
+            after
+        });
+        let mut before_first = asks(&spec.start, Moment::Start, None);
+        before_first.extend(entering(0));
+        Self {
+            after: after.collect(),
+            before_first,
+            after_promotion: asks(&spec.promotion.after, Moment::Promoted, None),
+            stages,
+        }
     }
 }

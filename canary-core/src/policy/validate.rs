@@ -134,9 +134,9 @@ fn stages(spec: &PolicySpec, found: &mut Found) {
 }
 
 fn checks(spec: &PolicySpec, found: &mut Found) {
-    found.names("checks", "check", spec.checks.iter().map(|c| c.name.as_str()));
+    found.names("checks", "check", spec.checks.iter().map(|c| &*c.name));
     for (i, check) in spec.checks.iter().enumerate() {
-        if check.name == crate::policy::HARD_LIMIT {
+        if *check.name == *crate::policy::HARD_LIMIT {
             found.add(
                 format!("checks[{i}].name"),
                 format!("`{}` is the name of the built-in check", check.name),
@@ -182,6 +182,8 @@ fn judged_anywhere(i: usize, check: &Check, spec: &PolicySpec, found: &mut Found
 fn kind(i: usize, check: &Check, found: &mut Found) {
     let name = &check.name;
     match &check.kind {
+        CheckKind::Ab { .. } | CheckKind::Gate { .. } => {}
+        CheckKind::All(_) | CheckKind::Any(_) | CheckKind::Not(_) => {}
         CheckKind::Threshold { metric, comparison, limit, for_ms, samples } => {
             if let Err(unknown) = metric.to_string().parse::<Metric>() {
                 found.add(

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{Call, PortError};
+use crate::policy::Moment;
 use crate::value::{GateName, Weight, millis};
 
 /// Decides whether a rollout may go on.
@@ -28,7 +29,9 @@ pub trait Gate: fmt::Debug + Send + Sync + 'static {
 pub struct GateContext {
     /// The gate's name in the policy.
     pub gate: GateName,
-    /// The stage that would be left.
+    /// Where in the rollout it is asked.
+    pub moment: Moment,
+    /// The stage that is entered or left; empty where it is about none.
     pub stage: String,
     /// The canary's weight now.
     pub weight: Weight,
@@ -37,8 +40,8 @@ pub struct GateContext {
 impl GateContext {
     /// Puts the context together.
     #[must_use]
-    pub fn new(gate: GateName, stage: impl Into<String>, weight: Weight) -> Self {
-        Self { gate, stage: stage.into(), weight }
+    pub fn new(gate: GateName, moment: Moment, stage: impl Into<String>, weight: Weight) -> Self {
+        Self { gate, moment, stage: stage.into(), weight }
     }
 }
 

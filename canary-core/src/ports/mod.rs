@@ -12,6 +12,7 @@ mod metrics;
 mod observer;
 mod router;
 mod store;
+mod workload;
 
 pub use error::PortError;
 pub use gate::{Decision, Gate, GateContext};
@@ -19,6 +20,7 @@ pub use metrics::MetricSource;
 pub use observer::Observer;
 pub use router::{Applied, Capabilities, Observed, TrafficRouter};
 pub use store::{Claim, StateStore, Stored};
+pub use workload::{Capacity, Progress, Readiness, Workload};
 
 #[cfg(feature = "test-util")]
 pub use gate::MockGate;
@@ -28,6 +30,8 @@ pub use metrics::MockMetricSource;
 pub use router::MockTrafficRouter;
 #[cfg(feature = "test-util")]
 pub use store::MockStateStore;
+#[cfg(feature = "test-util")]
+pub use workload::MockWorkload;
 
 use serde::{Deserialize, Serialize};
 

@@ -73,12 +73,18 @@ pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
 pub struct Capabilities {
     /// The smallest step between two weights.
     pub resolution: Weight,
+    /// Whether requests can be sent to the canary by their headers.
+    pub headers: bool,
+    /// Whether a share of stable's requests can be copied to the canary.
+    pub mirror: bool,
+    /// Whether users can be chosen instead of requests.
+    pub audience: bool,
 }
 
 impl Default for Capabilities {
-    /// Weights in basis points.
+    /// Weights in basis points, nothing else.
     fn default() -> Self {
-        Self { resolution: Weight::BASIS_POINT }
+        Self::basis_points()
     }
 }
 
@@ -86,7 +92,17 @@ impl Capabilities {
     /// A router that takes whole percents only.
     #[must_use]
     pub const fn whole_percents() -> Self {
-        Self { resolution: Weight::percent(1) }
+        Self { resolution: Weight::percent(1), ..Self::basis_points() }
+    }
+
+    const fn basis_points() -> Self {
+        Self { resolution: Weight::BASIS_POINT, headers: false, mirror: false, audience: false }
+    }
+
+    /// A router that can do everything a plan may ask for.
+    #[must_use]
+    pub const fn everything() -> Self {
+        Self { headers: true, mirror: true, audience: true, ..Self::basis_points() }
     }
 
     /// Tells whether the router can hold this weight exactly.

@@ -14,9 +14,12 @@ pub use outcome::{Outcome, Reason};
 
 use serde::{Deserialize, Serialize};
 
+use std::sync::Arc;
+
+use crate::policy::{Drift, How, Moment, Then};
 use crate::value::{
-    Actor, BySide, CommandId, Counts, Epoch, Failure, GateName, RolloutId, Timestamp, Weight,
-    Window,
+    Actor, BySide, CommandId, Counts, Epoch, Failure, GateName, RolloutId, Side, Timestamp,
+    Traffic, Weight, Window,
 };
 
 /// Holds one thing that happened, with its number and time.
@@ -49,8 +52,16 @@ pub enum Content {
         rollout: RolloutId,
         /// The policy's name.
         policy: String,
-        /// How many stages it has.
+        /// How many stages it has, the bake included.
         stages: usize,
+        /// What is rolled out, where the program said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<String>,
+    },
+    /// The version was promoted not long ago: it needs no stage but the last.
+    FastReturn {
+        /// The version.
+        version: String,
     },
     /// Another holder took the rollout over, for instance after a crash.
     Restored {
@@ -58,6 +69,16 @@ pub enum Content {
         epoch: Epoch,
         /// How long nobody looked, in milliseconds; counts for no hold.
         down_ms: u64,
+    },
+    /// The canary is ready for the weight that it is to get.
+    CanaryReady {
+        /// The weight.
+        weight: Weight,
+    },
+    /// The canary is not ready; told when what it waits for changes.
+    CanaryNotReady {
+        /// What it waits for.
+        why: String,
     },
     /// A stage is entered: its weight is about to be asked for.
     StageEntered {
@@ -75,20 +96,36 @@ pub enum Content {
         /// Whether requests are known to follow already.
         effective: Option<bool>,
     },
-    /// The route was not what it was left as, and is put back.
+    /// The route was not what it was left as.
     Drifted {
         /// What it should be.
-        expected: Weight,
+        expected: Traffic,
         /// What it was found to be.
-        found: Weight,
+        found: Traffic,
+        /// What is done about it.
+        then: Drift,
     },
     /// A tick was judged.
     Judged(Judgement),
-    /// A gate is asked for the first time in its stage.
+    /// A check asks a person whether to go on.
+    Asked {
+        /// What it found.
+        check: CheckResult,
+    },
+    /// A person lets the rollout go on in spite of a check, for the rest of the stage.
+    Excused {
+        /// The check.
+        check: Arc<str>,
+        /// Who.
+        by: Actor,
+    },
+    /// A gate is asked for the first time at its moment.
     GateAsked {
         /// The gate.
         gate: GateName,
-        /// The stage that it keeps.
+        /// Where in the rollout.
+        moment: Moment,
+        /// The stage that is entered or left; empty where it is about none.
         stage: String,
     },
     /// A gate opened.
@@ -127,6 +164,27 @@ pub enum Content {
     Stuck {
         /// For how long, in milliseconds.
         for_ms: u64,
+    },
+    /// The rollout has stood still for longer than it may.
+    Stalled {
+        /// For how long, in milliseconds.
+        for_ms: u64,
+        /// What is done about it.
+        then: Then,
+    },
+    /// Stable is about to take the new version: from here on the way back restores the old one first.
+    PointOfNoReturn,
+    /// The new version is the stable one.
+    StableReplaced {
+        /// How.
+        how: How,
+    },
+    /// The old version is the stable one again.
+    StableRestored,
+    /// A version that has no traffic any more is gone.
+    Retired {
+        /// Which side.
+        side: Side,
     },
     /// The rollout ended.
     Ended {
@@ -182,6 +240,8 @@ pub enum Ruling {
     Wait,
     /// Weight and clock stand.
     Hold,
+    /// Weight and clock stand until a person says what to do.
+    Ask,
     /// The canary is taken back.
     RollBack,
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::CheckResult;
-use crate::value::{Actor, Failure, GateName, Weight};
+use crate::value::{Actor, Failure, GateName, Traffic};
 
 /// Says how a rollout ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,37 @@ pub enum Reason {
         /// For how long, in milliseconds.
         for_ms: u64,
     },
+    /// The metric source answered with errors for longer than the policy bears.
+    SourceFailed {
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
+    /// The canary did not become ready in time.
+    NotReady {
+        /// What it waited for.
+        why: String,
+        /// How long it had, in milliseconds.
+        after_ms: u64,
+    },
+    /// What runs the versions could not do what was asked, as often as it was tried.
+    WorkloadFailed {
+        /// What it said last.
+        failure: Failure,
+    },
+    /// The rollout stood still for longer than the policy bears.
+    NoProgress {
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
+    /// A person said no to a gate or to a check that asked.
+    Rejected {
+        /// Who.
+        actor: Actor,
+        /// The gate or check.
+        gate: GateName,
+        /// Why.
+        reason: String,
+    },
     /// Somebody said so.
     Aborted {
         /// Who.
@@ -63,9 +94,9 @@ pub enum Reason {
     /// Somebody else has taken traffic away from the canary.
     TakenBack {
         /// What it should have been.
-        expected: Weight,
+        expected: Traffic,
         /// What it was found to be.
-        found: Weight,
+        found: Traffic,
     },
     /// A gate said no.
     GateRejected {

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{CheckResult, Content, Finding, Judgement, Outcome, Reason, Record, Ruling, Verdict};
-use crate::policy::{Metric, Unit};
-use crate::value::{BySide, Counts, Span};
+use crate::policy::{Drift, How, Metric, Moment, Unit};
+use crate::value::{BySide, Counts, Side, Span};
 
 /// Writes a side's error rate, `none` without requests.
 pub(crate) fn rate(counts: Counts) -> String {
@@ -33,10 +33,16 @@ impl fmt::Display for Record {
 impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Started { rollout, policy, stages } => {
+            Self::Started { rollout, policy, stages, version } => {
                 let s = if *stages == 1 { "" } else { "s" };
-                write!(f, "{rollout} began under policy {policy} with {stages} stage{s}")
+                write!(f, "{rollout} began under policy {policy} with {stages} stage{s}")?;
+                version.iter().try_for_each(|version| write!(f, ", to {version}"))
             }
+            Self::FastReturn { version } => {
+                write!(f, "{version} was promoted not long ago: only the last stage is needed")
+            }
+            Self::CanaryReady { weight } => write!(f, "the canary is ready for {weight}"),
+            Self::CanaryNotReady { why } => write!(f, "the canary is not ready: {why}"),
             Self::Restored { down_ms, .. } => {
                 write!(f, "taken over by a new holder after {} without one", Span(*down_ms))
             }
@@ -47,12 +53,27 @@ impl fmt::Display for Content {
                 write!(f, "{weight} accepted")?;
                 if *effective == Some(true) { f.write_str(" and in effect") } else { Ok(()) }
             }
-            Self::Drifted { expected, found } => {
-                write!(f, "the route stood at {found} instead of {expected}")
+            Self::Drifted { expected, found, then } => {
+                write!(f, "the route stood at {found} instead of {expected}")?;
+                f.write_str(match then {
+                    Drift::PutBack => "; it is put back",
+                    Drift::Pause => "; the rollout is paused",
+                    Drift::Accept => "; it is left so",
+                })
             }
+            Self::Asked { check } => write!(f, "a person is asked whether to go on: {check}"),
+            Self::Excused { check, by } => write!(f, "{by} lets it go on in spite of {check}"),
             Self::Judged(judgement) => judgement.fmt(f),
-            Self::GateAsked { gate, stage } => {
-                write!(f, "gate {gate} asked before stage {stage} is left")
+            Self::GateAsked { gate, moment, stage } => {
+                write!(f, "gate {gate} asked ")?;
+                match moment {
+                    Moment::Start => f.write_str("before the start"),
+                    Moment::Entering => write!(f, "before stage {stage} is entered"),
+                    Moment::Leaving => write!(f, "before stage {stage} is left"),
+                    Moment::Promotion => f.write_str("before the promotion"),
+                    Moment::Promoted => f.write_str("after the promotion"),
+                    Moment::Watch => f.write_str("as a check"),
+                }
             }
             Self::GateOpened { gate, by: Some(actor) } => {
                 write!(f, "gate {gate} opened by {actor}")
@@ -72,6 +93,17 @@ impl fmt::Display for Content {
                     Span(*for_ms)
                 )
             }
+            Self::Stalled { for_ms, .. } => {
+                write!(f, "the rollout has stood still for {}", Span(*for_ms))
+            }
+            Self::PointOfNoReturn => {
+                f.write_str("point of no return: stable takes the new version")
+            }
+            Self::StableReplaced { how: How::InPlace } => f.write_str("stable has the new version"),
+            Self::StableReplaced { how: How::Swap } => f.write_str("the canary is the stable one"),
+            Self::StableRestored => f.write_str("the old version is the stable one again"),
+            Self::Retired { side: Side::Stable } => f.write_str("the old version is gone"),
+            Self::Retired { side: Side::Canary } => f.write_str("the canary is gone"),
             Self::Ended { outcome } => outcome.fmt(f),
         }
     }
@@ -83,6 +115,7 @@ impl fmt::Display for Judgement {
             Ruling::GoOn => f.write_str("go on")?,
             Ruling::Wait => f.write_str("wait")?,
             Ruling::Hold => f.write_str("hold")?,
+            Ruling::Ask => f.write_str("ask")?,
             Ruling::RollBack => f.write_str("roll back")?,
         }
         if let Some(requests) = &self.requests {
@@ -182,6 +215,19 @@ impl fmt::Display for Reason {
             Self::Check(result) => result.fmt(f),
             Self::Silence { for_ms } => {
                 write!(f, "the metric source was silent for {}", Span(*for_ms))
+            }
+            Self::SourceFailed { for_ms } => {
+                write!(f, "the metric source answered with errors for {}", Span(*for_ms))
+            }
+            Self::NotReady { why, after_ms } => {
+                write!(f, "the canary was not ready within {}: {why}", Span(*after_ms))
+            }
+            Self::WorkloadFailed { failure } => write!(f, "the versions cannot be run: {failure}"),
+            Self::NoProgress { for_ms } => {
+                write!(f, "the rollout stood still for {}", Span(*for_ms))
+            }
+            Self::Rejected { actor, gate, reason } => {
+                write!(f, "{actor} said no to {gate}: {reason}")
             }
             Self::Aborted { actor, reason } => write!(f, "aborted by {actor}: {reason}"),
             Self::RouterFailed { failure } => {

@@ -68,6 +68,10 @@ impl Rollout {
             Action::Route { .. } | Action::Observe | Action::Release | Action::AskGate { .. } => {
                 Duration::from_secs(10)
             }
+            Action::Prepare { .. }
+            | Action::Promote { .. }
+            | Action::Restore { .. }
+            | Action::Retire { .. } => Duration::from_secs(30),
         }
     }
 
@@ -203,9 +207,14 @@ impl Rollout {
             // Our own request, of which no answer came: only asked for again to make it ours for sure.
             self.state.routed = wanted;
         } else if found != expected {
-            self.record(now, Content::Drifted { expected, found });
+            let (expected, found) = (Traffic::to_canary(expected), Traffic::to_canary(found));
+            self.record(
+                now,
+                Content::Drifted { expected, found, then: crate::policy::Drift::PutBack },
+            );
         }
         if found < expected && found != wanted {
+            let (expected, found) = (Traffic::to_canary(expected), Traffic::to_canary(found));
             return self.roll_back(Reason::TakenBack { expected, found }, now);
         }
         let action = if found > expected && found != wanted {
@@ -299,6 +308,10 @@ impl Action {
             Self::Measure { queries, .. } => Reply::Measured(vec![Err(failure); queries.len()]),
             Self::AskGate { .. } => Reply::Decided(Err(failure)),
             Self::Release => Reply::Released(Err(failure)),
+            Self::Prepare { .. } => Reply::Prepared(Err(failure)),
+            Self::Promote { .. } | Self::Restore { .. } | Self::Retire { .. } => {
+                Reply::Progressed(Err(failure))
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ const REMEMBERED: usize = 32;
 impl Rollout {
     /// Carries out a command and answers it.
     pub(super) fn commanded(&mut self, command: Command, now: Timestamp) {
-        let Command { id, actor, kind } = command;
+        let Command { id, actor, kind, stage: _ } = command;
         if let Some((_, answer)) = self.state.commands.iter().find(|(known, _)| *known == id) {
             let answer = answer.clone();
             return self.effects.push(Effect::Answer { command: id, answer });
@@ -25,6 +25,10 @@ impl Rollout {
             CommandKind::Pause => (self.pause(now), None),
             CommandKind::Resume => (self.resume(now), None),
             CommandKind::Approve { gate } => (self.approve(&gate, &actor, now), None),
+            CommandKind::Reject { .. }
+            | CommandKind::Advance
+            | CommandKind::PromoteFull
+            | CommandKind::Retry => (Answer::impossible("not yet"), None),
             CommandKind::Abort { reason } => match self.state.phase {
                 Phase::RollingBack { .. }
                 | Phase::Releasing { outcome: Outcome::RolledBack { .. } } => {

@@ -5,9 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use crate::ports::{Call, GateContext};
+use crate::policy::How;
+use crate::ports::{Call, Capacity, GateContext};
 use crate::record::Record;
-use crate::value::{CommandId, EffectId, Query, Timestamp, Traffic, Version};
+use crate::value::{CommandId, EffectId, Query, Side, Timestamp, Traffic, Version};
 
 /// Tells whoever steps the machine what to do now, in this order; data only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,6 +76,26 @@ pub enum Action {
     },
     /// Take our marks off the route.
     Release,
+    /// Make the canary large enough and say how much it is ready for.
+    Prepare {
+        /// How large.
+        capacity: Capacity,
+    },
+    /// Make the new version the stable one.
+    Promote {
+        /// How.
+        how: How,
+    },
+    /// Make stable what it was before it was promoted.
+    Restore {
+        /// How it was promoted.
+        how: How,
+    },
+    /// Remove a version that has no traffic any more.
+    Retire {
+        /// Which side.
+        side: Side,
+    },
 }
 
 impl fmt::Display for Action {
@@ -85,6 +106,12 @@ impl fmt::Display for Action {
             Self::Measure { .. } => f.write_str("measure"),
             Self::AskGate { context } => write!(f, "ask gate {}", context.gate),
             Self::Release => f.write_str("take the marks off the route"),
+            Self::Prepare { capacity } => {
+                write!(f, "make the canary ready for {}", capacity.weight)
+            }
+            Self::Promote { .. } => f.write_str("make the new version the stable one"),
+            Self::Restore { .. } => f.write_str("make the old version the stable one again"),
+            Self::Retire { side } => write!(f, "retire {side}"),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ports::{Applied, Decision, Observed};
-use crate::value::{Actor, CommandId, EffectId, Failure, GateName, Measured};
+use crate::ports::{Applied, Decision, Observed, Progress, Readiness};
+use crate::value::{Actor, CommandId, EffectId, Failure, GateName, Measured, StageRef};
 
 /// Tells the machine what happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +55,10 @@ pub enum Reply {
     Decided(Result<Decision, Failure>),
     /// To `Release`.
     Released(Result<(), Failure>),
+    /// To `Prepare`.
+    Prepared(Result<Readiness, Failure>),
+    /// To `Promote`, `Restore` and `Retire`.
+    Progressed(Result<Progress, Failure>),
 }
 
 /// Asks a rollout for something; a repeat of the same id does nothing.
@@ -67,13 +71,23 @@ pub struct Command {
     pub actor: Actor,
     /// What is asked for.
     pub kind: CommandKind,
+    /// The stage that it means; `None` for the one that it finds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<StageRef>,
 }
 
 impl Command {
     /// Puts a command together.
     #[must_use]
     pub const fn new(id: CommandId, actor: Actor, kind: CommandKind) -> Self {
-        Self { id, actor, kind }
+        Self { id, actor, kind, stage: None }
+    }
+
+    /// Means this stage: in any other the command changes nothing.
+    #[must_use]
+    pub fn at(mut self, stage: StageRef) -> Self {
+        self.stage = Some(stage);
+        self
     }
 }
 
@@ -86,11 +100,26 @@ pub enum CommandKind {
     Pause,
     /// Go on.
     Resume,
-    /// Open a gate that waits for approval.
+    /// Open a gate that waits for approval, or go on in spite of a check that asks.
     Approve {
-        /// The gate.
+        /// The gate, or the check by its name.
         gate: GateName,
     },
+    /// Close a gate that waits for approval for good, or say that a check that asks is right: the canary is taken back.
+    Reject {
+        /// The gate, or the check by its name.
+        gate: GateName,
+        /// Why.
+        reason: String,
+    },
+    /// Take the rest of the stage's hold, and what it must show, as done: what comes next is asked and judged as
+    /// ever. The command must name the stage that it means.
+    Advance,
+    /// Give the canary all of the traffic now, whatever checks and gates say; the last stage's hold, the bake and
+    /// their gates follow.
+    PromoteFull,
+    /// Start over from the first stage; what was learnt of the canary is kept.
+    Retry,
     /// Take the canary back.
     Abort {
         /// Why.
@@ -104,6 +133,10 @@ impl fmt::Display for CommandKind {
             Self::Pause => f.write_str("pause"),
             Self::Resume => f.write_str("resume"),
             Self::Approve { gate } => write!(f, "approve {gate}"),
+            Self::Reject { gate, reason } => write!(f, "reject {gate} ({reason})"),
+            Self::Advance => f.write_str("advance"),
+            Self::PromoteFull => f.write_str("promote fully"),
+            Self::Retry => f.write_str("retry"),
             Self::Abort { reason } => write!(f, "abort ({reason})"),
         }
     }
@@ -118,6 +151,11 @@ pub enum Answer {
     Done,
     /// It was so already.
     Already,
+    /// It means a stage that the rollout is not in; nothing changed.
+    Late {
+        /// The stage that it is in.
+        stage: StageRef,
+    },
     /// It cannot be done now; nothing changed.
     Impossible {
         /// Why not.
@@ -136,6 +174,7 @@ impl fmt::Display for Answer {
         match self {
             Self::Done => f.write_str("done"),
             Self::Already => f.write_str("it is so already"),
+            Self::Late { stage } => write!(f, "too late or too early: the rollout is in {stage}"),
             Self::Impossible { why } => write!(f, "not possible: {why}"),
         }
     }

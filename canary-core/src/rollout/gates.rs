@@ -23,10 +23,22 @@ impl Rollout {
             if let Phase::Holding { asked, .. } = &mut self.state.phase {
                 *asked = Some(now);
             }
-            self.record(now, Content::GateAsked { gate: name.clone(), stage: stage_name.clone() });
+            self.record(
+                now,
+                Content::GateAsked {
+                    gate: name.clone(),
+                    moment: crate::policy::Moment::Leaving,
+                    stage: stage_name.clone(),
+                },
+            );
         }
         if self.policy.gate(&name).kind == GateKind::Supplied && self.flight.gate.is_none() {
-            let context = GateContext::new(name, stage_name, self.state.routed);
+            let context = GateContext::new(
+                name,
+                crate::policy::Moment::Leaving,
+                stage_name,
+                self.state.routed,
+            );
             self.flight.gate = Some(self.run(Action::AskGate { context }, now));
         }
     }

@@ -20,6 +20,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod begin;
 mod calls;
 mod command;
 mod effect;
@@ -33,6 +34,7 @@ mod snapshot;
 mod status;
 mod transition;
 
+pub use begin::Begin;
 pub use effect::{Action, Effect};
 pub use event::{Answer, Command, CommandKind, Event, Reply};
 pub use phase::Phase;
@@ -67,24 +69,19 @@ impl Rollout {
         policy: impl Into<Arc<Policy>>,
         now: Timestamp,
     ) -> (Self, Vec<Effect>) {
-        Self::start_after(None, id, policy, now)
+        Self::begin(Begin::new(id, policy), now)
     }
 
-    /// Begins a rollout of a target that had another holder before, whatever that one's clock said.
+    /// Begins a rollout with all that is known of it, and returns the first effects.
     #[must_use]
-    pub fn start_after(
-        predecessor: Option<Epoch>,
-        id: RolloutId,
-        policy: impl Into<Arc<Policy>>,
-        now: Timestamp,
-    ) -> (Self, Vec<Effect>) {
-        let policy = policy.into();
+    pub fn begin(begin: Begin, now: Timestamp) -> (Self, Vec<Effect>) {
+        let Begin { id, policy, predecessor, workload: _, version, fast_return: _ } = begin;
         let mut state = State::new(id.clone(), &policy, now);
         state.epoch = state.epoch.max(predecessor.unwrap_or_default().next());
         let mut rollout = Self { policy, state, flight: Flight::default(), effects: Vec::new() };
         let policy = rollout.policy.name().to_owned();
         let stages = rollout.policy.stages().len();
-        rollout.record(now, Content::Started { rollout: id, policy, stages });
+        rollout.record(now, Content::Started { rollout: id, policy, stages, version });
         let effects = rollout.settle(now);
         (rollout, effects)
     }

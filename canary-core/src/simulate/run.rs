@@ -12,7 +12,9 @@ use crate::report::Report;
 use crate::rollout::{
     Action, Command, CommandKind, Effect, Event, Phase, Reply, Rollout, Snapshot,
 };
-use crate::value::{Actor, BySide, CommandId, Epoch, GateName, RolloutId, Timestamp};
+use crate::value::{
+    Actor, BySide, CommandId, Epoch, Failure, FailureKind, GateName, RolloutId, Timestamp,
+};
 
 /// When simulated rollouts begin: 2026-01-01T00:00:00Z.
 const BEGIN: Timestamp = Timestamp::from_millis(1_767_225_600_000);
@@ -250,6 +252,13 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
                         }
                         Action::AskGate { context } => self.ask_gate(&context.gate),
                         Action::Release => Reply::Released(Ok(())),
+                        Action::Prepare { .. }
+                        | Action::Promote { .. }
+                        | Action::Restore { .. }
+                        | Action::Retire { .. } => action.failed(Failure::new(
+                            FailureKind::Unsupported,
+                            "the simulation has no workload",
+                        )),
                     };
                     self.queue.push_back(Event::Reply {
                         id: call.id,

@@ -166,6 +166,37 @@ number!(
     Revision
 );
 
+/// Names the stage that a command means, so that a late one does not hit the next; [`StageRef::START`] is what lies
+/// before the first, [`StageRef::PROMOTION`] what follows the last.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StageRef(std::borrow::Cow<'static, str>);
+
+impl StageRef {
+    /// What lies before the first stage.
+    pub const START: Self = Self(std::borrow::Cow::Borrowed("start"));
+    /// What follows the last stage.
+    pub const PROMOTION: Self = Self(std::borrow::Cow::Borrowed("promotion"));
+
+    /// Names a stage of the policy.
+    #[must_use]
+    pub fn new(stage: impl Into<String>) -> Self {
+        Self(std::borrow::Cow::Owned(stage.into()))
+    }
+
+    /// Returns the stage's name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StageRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Marks the state of a route that a write was based on; only the router that made it reads it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -3,19 +3,24 @@
 //! Everything here is plain data: `Clone`, `PartialEq`, serde. Nothing here
 //! knows of a rollout, a policy or the world.
 
+mod audience;
 mod buckets;
 mod failure;
 mod id;
 mod reading;
 mod time;
+mod traffic;
 mod weight;
 
+pub use audience::{Audience, Member, User};
 pub use buckets::Buckets;
 pub use failure::{Failure, FailureKind};
 pub use id::{
-    Actor, CommandId, EffectId, Epoch, GateName, InvalidName, Revision, RolloutId, Target, Version,
+    Actor, CommandId, EffectId, Epoch, GateName, InvalidName, Revision, RolloutId, StageRef,
+    Target, Version,
 };
 pub use reading::{BySide, Counts, InvalidReading, Measured, Query, Reading, Side, Signal};
 pub(crate) use time::Span;
 pub use time::{Timestamp, Window, millis};
-pub use weight::{InvalidWeight, Traffic, Weight};
+pub use traffic::Traffic;
+pub use weight::{InvalidWeight, Weight};

@@ -1,6 +1,7 @@
 //! What a metric source is asked and what it answers.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +73,7 @@ pub enum Signal {
     /// Requests by how long they took, as [`Reading::Buckets`].
     Latency,
     /// A number under a name of the user's, as [`Reading::Value`].
-    Custom(String),
+    Custom(Arc<str>),
 }
 
 impl fmt::Display for Signal {
@@ -93,13 +94,19 @@ pub struct Query {
     pub signal: Signal,
     /// Where the last answer ended; nothing up to here may be counted again.
     pub after: Timestamp,
+    /// Which source is asked, by its name in the policy; `None` for the one without a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Arc<str>>,
+    /// The question in the source's own language, where the policy writes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<Arc<str>>,
 }
 
 impl Query {
     /// Asks for a signal after an instant.
     #[must_use]
     pub const fn new(signal: Signal, after: Timestamp) -> Self {
-        Self { signal, after }
+        Self { signal, after, source: None, text: None }
     }
 }
 

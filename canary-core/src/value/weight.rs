@@ -1,4 +1,4 @@
-//! How much of the traffic goes to the canary.
+//! Which share of the traffic goes to the canary.
 
 use std::fmt;
 
@@ -85,31 +85,6 @@ impl fmt::Display for Weight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a weight has at most 10000 basis points (100%), not {0}")]
 pub struct InvalidWeight(u16);
-
-/// Describes what a router shall do with the traffic, absolutely.
-///
-/// Two equal values are the same request to a router, and applying one twice
-/// changes nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Traffic {
-    /// The canary's share; stable has the rest.
-    pub canary: Weight,
-}
-
-impl Traffic {
-    /// Returns the traffic that sends nothing to the canary.
-    #[must_use]
-    pub const fn all_stable() -> Self {
-        Self { canary: Weight::ZERO }
-    }
-
-    /// Returns the traffic that sends this share to the canary.
-    #[must_use]
-    pub const fn to_canary(canary: Weight) -> Self {
-        Self { canary }
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use canary_core::policy::{Check, GateSpec, NoData, Policy, Then};
+use canary_core::policy::{Check, GateSpec, Patience, Policy, Then};
 use canary_core::ports::{Applied, Call, Decision, Observed};
 use canary_core::record::{Content, Record};
 use canary_core::rollout::{Action, Command, CommandKind, Effect, Event, Phase, Reply, Rollout};
@@ -23,7 +23,7 @@ pub(crate) fn policy() -> Policy {
         .gate("oncall", GateSpec::approval().timeout(Duration::from_secs(600)))
         .stage("full", Weight::FULL, Duration::from_secs(10))
         .check(Check::above("errors", "error_rate", 0.05))
-        .no_data(NoData::new(Duration::from_secs(30), Then::RollBack))
+        .no_data(Patience::new(Duration::from_secs(30), Then::RollBack))
         .build()
         .expect("a valid policy")
 }
@@ -181,6 +181,7 @@ impl Bench {
                 Some(Action::Measure { .. }) => drop(self.measured(0)),
                 Some(Action::AskGate { .. }) => drop(self.decided(Decision::Open)),
                 Some(Action::Release) => drop(self.release_ok()),
+                Some(other) => panic!("no workload was given: {other}"),
                 None if matches!(self.rollout.phase(), Phase::Holding { asked: Some(_), .. }) => {
                     self.command(CommandKind::Approve { gate: "oncall".parse().unwrap() });
                 }
@@ -226,7 +227,7 @@ fn name(content: &Content) -> String {
         Content::Restored { epoch, .. } => format!("restored as {epoch}"),
         Content::StageEntered { name, .. } => format!("entered {name}"),
         Content::TrafficAccepted { weight, .. } => format!("accepted {weight}"),
-        Content::Drifted { expected, found } => format!("drifted {expected} {found}"),
+        Content::Drifted { expected, found, .. } => format!("drifted {expected} {found}"),
         Content::Judged(judgement) => {
             format!("judged {:?} {}", judgement.ruling, judgement.held_ms)
         }

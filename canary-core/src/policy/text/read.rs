@@ -4,8 +4,8 @@ use super::cursor::Fields;
 use super::node::{Node, Value};
 use super::scalar;
 use crate::policy::{
-    Check, CheckKind, Comparison, GateKind, GateSpec, Limit, Metric, NoData, Otherwise, PolicySpec,
-    Problem, Stage, Then,
+    Check, CheckKind, Comparison, GateKind, GateSpec, Limit, Metric, Otherwise, Patience,
+    PolicySpec, Problem, Stage, Then,
 };
 use crate::value::{GateName, Weight, millis};
 
@@ -93,7 +93,7 @@ fn check(i: usize, node: &Node, p: &mut Vec<Problem>) -> Check {
         threshold(&path, &mut fields, p)
     };
     fields.close(p);
-    Check { name, kind: kind.unwrap_or(HARMLESS), then }
+    Check::new(name, kind.unwrap_or(HARMLESS)).then(then)
 }
 
 fn threshold(path: &str, fields: &mut Fields<'_>, p: &mut Vec<Problem>) -> Option<CheckKind> {
@@ -182,9 +182,9 @@ fn otherwise(node: &Node) -> Result<Otherwise, scalar::Expected> {
     }
 }
 
-fn no_data(node: &Node, p: &mut Vec<Problem>) -> NoData {
+fn no_data(node: &Node, p: &mut Vec<Problem>) -> Patience {
     let mut fields = Fields::open(node, "no_data", "`no_data`", p);
-    let mut no_data = NoData::default();
+    let mut no_data = Patience::default();
     if let Some(after) = fields.read("after", scalar::duration, p) {
         no_data.after_ms = millis(after);
     }

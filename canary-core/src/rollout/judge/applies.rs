@@ -10,6 +10,7 @@ pub(super) fn signal_applies(policy: &Policy, signal: &Signal, weight: Weight) -
     let reads = |check: &Check| match &check.kind {
         CheckKind::Threshold { metric, .. } => metric.signal() == *signal,
         CheckKind::WorseThanStable { .. } => *signal == Signal::Requests,
+        _ => false,
     };
     (policy.hard_limit() && weight.is_mixed() && *signal == Signal::Requests)
         || policy

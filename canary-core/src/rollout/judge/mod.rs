@@ -90,6 +90,7 @@ impl Judge {
                 }
                 CheckKind::Threshold { .. } => {}
                 CheckKind::WorseThanStable { .. } => weighings += 1,
+                _ => {}
             }
         }
         let track = |signal| Track { signal, cursor: now, history: History::default() };
@@ -156,6 +157,11 @@ impl Judge {
         for check in policy.checks() {
             checks.push(match &check.kind {
                 CheckKind::Threshold { .. } => self.threshold(check, weight, &seen),
+                CheckKind::Ab { .. }
+                | CheckKind::Gate { .. }
+                | CheckKind::All(_)
+                | CheckKind::Any(_)
+                | CheckKind::Not(_) => result(check, Verdict::NotApplicable, Finding::Nothing),
                 CheckKind::WorseThanStable { ratio, false_alarm } => {
                     weighed += 1;
                     let starts = Starts::over(policy.mixed_time());
@@ -326,7 +332,7 @@ impl Judge {
 }
 
 fn result(check: &Check, verdict: Verdict, finding: Finding) -> CheckResult {
-    CheckResult::new(Arc::from(check.name.as_str()), verdict, check.then, finding)
+    CheckResult::new(Arc::clone(&check.name), verdict, check.then, finding)
 }
 
 fn overlap(seen: Window, asked: Window) -> Failure {
@@ -344,6 +350,7 @@ fn ruling_of(check: &CheckResult) -> Ruling {
         (Verdict::Pass | Verdict::NotApplicable, _) | (_, Then::Warn) => Ruling::GoOn,
         (Verdict::Pending, _) => Ruling::Wait,
         (Verdict::Fail, Then::RollBack) => Ruling::RollBack,
+        (Verdict::Fail, Then::Ask) => Ruling::Ask,
         (Verdict::Fail | Verdict::NoData | Verdict::Error | Verdict::Inconclusive, _) => {
             Ruling::Hold
         }
@@ -355,7 +362,8 @@ const fn severity(ruling: Ruling) -> u8 {
         Ruling::GoOn => 0,
         Ruling::Wait => 1,
         Ruling::Hold => 2,
-        Ruling::RollBack => 3,
+        Ruling::Ask => 3,
+        Ruling::RollBack => 4,
     }
 }
 
