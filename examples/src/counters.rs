@@ -266,7 +266,7 @@ mod tests {
         );
         counters.lock().forgotten = Timestamp::EPOCH;
         let queries = [
-            Query::new(Signal::Custom("pool".to_owned()), Timestamp::EPOCH),
+            Query::new(Signal::Custom("pool".into()), Timestamp::EPOCH),
             Query::new(Signal::Requests, Timestamp::EPOCH),
             Query::new(Signal::Latency, now + Duration::from_secs(60)),
         ];

@@ -56,7 +56,7 @@ async fn measure(
 const PATIENT: Duration = Duration::from_secs(60);
 
 fn pool() -> Signal {
-    Signal::Custom("pool".to_owned())
+    Signal::Custom("pool".into())
 }
 
 fn success(kind: &str, result: Value) -> ResponseTemplate {
