@@ -1,31 +1,12 @@
-//! Calls to the ports: when they run, what their answers mean, when they are tried again.
+//! Calls to the ports: when they run, to whom their answers go, when they are tried again.
 
 use std::time::Duration;
 
-use super::flight::{Flight, Pending, Status, Urgency, backoff};
-use super::{Action, Effect, Phase, Reply, Rollout};
-use crate::ports::{Applied, Call, Observed};
-use crate::record::{Content, Reason};
-use crate::value::{EffectId, Failure, FailureKind, Measured, Timestamp, Traffic};
-
-/// How often the next weight is asked for before the canary is taken back.
-const RAISE_TRIES: u32 = 8;
-/// The same where another try makes little sense.
-const HOPELESS_TRIES: u32 = 3;
-/// How often our marks are tried to be taken off the route.
-const RELEASE_TRIES: u32 = 4;
-
-impl Pending {
-    pub(super) const fn is_running(&self) -> bool {
-        matches!(self.status, Status::Running { .. })
-    }
-
-    /// Tries again at this time; the try that is under way is over.
-    pub(super) const fn wait_until(&mut self, until: Timestamp) {
-        self.attempt += 1;
-        self.status = Status::Waiting { until };
-    }
-}
+use super::flight::{Pending, Slot, Status, Urgency, backoff};
+use super::{Action, Effect, Reply, Rollout};
+use crate::ports::Call;
+use crate::record::Content;
+use crate::value::{EffectId, Failure, FailureKind, Timestamp};
 
 impl Rollout {
     /// Runs an action at once and follows it.
@@ -77,37 +58,33 @@ impl Rollout {
 
     /// Runs what was held back and is saved now, and what is due to be tried again.
     pub(super) fn run_due_calls(&mut self, now: Timestamp) {
-        let may_route = match &self.flight.route {
-            Some(Pending { action: Action::Route { at: Some(_), .. }, .. }) => self.may_raise(now),
-            _ => true,
-        };
-        let mut flight = std::mem::take(&mut self.flight);
-        for (i, slot) in flight.slots().into_iter().enumerate() {
-            let Some(pending) = slot else { continue };
+        for slot in self.flight.slots() {
+            let Some(pending) = self.flight.get(slot) else { continue };
             let due = match pending.status {
                 Status::Held { rev } => self.state.ledger.is_saved(rev),
                 Status::Waiting { until } => until <= now,
                 Status::Running { .. } => false,
             };
-            if due && (i != 0 || may_route) {
-                self.send(pending, now);
-            } else if due {
+            if !due {
+                continue;
+            }
+            let allowed = !pending.action.raises() || self.may_raise(now);
+            let Some(mut pending) = self.flight.take(slot) else { continue };
+            if allowed {
+                self.send(&mut pending, now);
+            } else {
                 // Nothing but an event can allow it, so it is due at no time of its own.
                 pending.status = Status::Held { rev: 0 };
             }
+            self.flight.put(slot, pending);
         }
-        self.flight = flight;
     }
 
     /// Gives up on answers that did not come.
     pub(super) fn expire_calls(&mut self, now: Timestamp) {
-        for i in 0..3 {
-            let Some(pending) = self.flight.slots()[i].as_ref() else {
-                continue;
-            };
-            let Status::Running { deadline } = pending.status else {
-                continue;
-            };
+        for slot in self.flight.slots() {
+            let Some(pending) = self.flight.get(slot) else { continue };
+            let Status::Running { deadline } = pending.status else { continue };
             if deadline <= now {
                 let (id, attempt) = (pending.id, pending.attempt);
                 let failure = Failure::new(FailureKind::Timeout, "no answer came in time");
@@ -119,178 +96,67 @@ impl Rollout {
     }
 
     /// Forgets a call and stops waiting for it.
-    pub(super) fn cancel(&mut self, slot: impl Fn(&mut Flight) -> &mut Option<Pending>) {
-        if let Some(pending) = slot(&mut self.flight).take()
+    pub(super) fn cancel(&mut self, slot: Slot) {
+        if let Some(pending) = self.flight.take(slot)
             && pending.is_running()
         {
             self.effects.push(Effect::Cancel(pending.id));
         }
     }
 
-    /// Takes in an answer; one to an unknown or old call changes nothing.
+    /// Takes in an answer; one to an unknown or old call changes nothing, nor does one of another sort.
     pub(super) fn replied(&mut self, id: EffectId, attempt: u32, reply: Reply, now: Timestamp) {
-        let awaited = |slot: &Option<Pending>| {
-            slot.as_ref().is_some_and(|p| p.id == id && p.attempt == attempt && p.is_running())
-        };
-        let Flight { route, measure, gate } = &self.flight;
-        match reply {
-            Reply::Applied(result) if awaited(route) => self.applied(result, now),
-            Reply::Observed(result) if awaited(route) => self.observed_route(result, now),
-            Reply::Released(result) if awaited(route) => self.release_answered(result, now),
-            Reply::Measured(answers) if awaited(measure) => self.measured(&answers, now),
-            Reply::Decided(Ok(decision)) if awaited(gate) => self.gate_decided(decision, now),
-            Reply::Decided(Err(failure)) if awaited(gate) => {
-                self.retry(|flight| &mut flight.gate, Urgency::Patient, failure, now);
+        let Some(slot) = self.flight.awaiting(id, attempt) else { return };
+        match (slot, reply) {
+            (Slot::Route, Reply::Applied(result)) => self.applied(result, now),
+            (Slot::Route, Reply::Observed(result)) => self.observed_route(result, now),
+            (Slot::Route, Reply::Released(result)) => self.release_answered(result, now),
+            (Slot::Measure, Reply::Measured(answers)) => self.measured(&answers, now),
+            (Slot::Gate, Reply::Decided(Ok(decision))) => self.gate_decided(decision, now),
+            (Slot::Gate, Reply::Decided(Err(failure))) => {
+                self.retry(Slot::Gate, Urgency::Patient, &failure, now);
             }
+            (Slot::Watched(gate), Reply::Decided(said)) => self.watched_said(gate, said, now),
+            (Slot::Work, Reply::Prepared(result)) => self.prepared(result, now),
+            (Slot::Work, Reply::Progressed(result)) => self.progressed(result, now),
             _ => {}
         }
     }
 
-    fn applied(&mut self, result: Result<Applied, Failure>, now: Timestamp) {
-        let Some(Pending { action: Action::Route { traffic, .. }, .. }) = &self.flight.route else {
-            return;
-        };
-        let asked = traffic.canary;
-        match result {
-            // The plan's weights are such that the router can hold them: another one is somebody else's.
-            Ok(Applied { accepted, .. }) if accepted.canary != asked => {
-                let message =
-                    format!("the route stands at {} where {asked} was asked", accepted.canary);
-                self.route_failed(Failure::new(FailureKind::Conflict, message), now);
-            }
-            Ok(applied) => {
-                self.flight.route = None;
-                self.state.version = Some(applied.version);
-                self.routed(asked, applied.effective, now);
-            }
-            Err(failure) => self.route_failed(failure, now),
-        }
+    /// Tries a call again later.
+    pub(super) fn retry(&mut self, slot: Slot, urgency: Urgency, failure: &Failure, now: Timestamp) {
+        self.note_failure(slot, failure, now);
+        self.again(slot, urgency, Some(failure), now);
     }
 
-    fn route_failed(&mut self, failure: Failure, now: Timestamp) {
-        let Some(pending) = &self.flight.route else {
-            return;
-        };
-        let attempt = pending.attempt;
-        if matches!(self.state.phase, Phase::RollingBack { .. }) {
-            return self.retry(|flight| &mut flight.route, Urgency::Now, failure, now);
-        }
-        let most = if failure.kind.is_retryable() { RAISE_TRIES } else { HOPELESS_TRIES };
-        let conflict = failure.kind == FailureKind::Conflict;
-        if attempt >= most {
-            self.note_failure(|flight| &mut flight.route, &failure, now);
-            self.flight.route = None;
-            return self.roll_back(Reason::RouterFailed { failure }, now);
-        }
-        self.retry(|flight| &mut flight.route, Urgency::Patient, failure, now);
-        // Somebody wrote in between: look again before the next try.
-        if let Some(Pending { action, .. }) = &mut self.flight.route
-            && conflict
-            && matches!(action, Action::Route { at: Some(_), .. })
-        {
-            *action = Action::Observe;
-        }
-    }
-
-    fn observed_route(&mut self, result: Result<Observed, Failure>, now: Timestamp) {
-        let observed = match result {
-            Ok(observed) => observed,
-            Err(failure) => return self.route_failed(failure, now),
-        };
-        let Some(looked) = self.flight.route.take() else { return };
-        let Phase::Entering { stage, changes, .. } = &mut self.state.phase else { return };
-        let (found, expected) = (observed.traffic.canary, self.state.routed);
-        let wanted = self.policy.stages()[*stage].weight;
-        *changes |= found != expected;
-        self.state.version = Some(observed.version.clone());
-        if found == wanted {
-            // Our own request, of which no answer came: only asked for again to make it ours for sure.
-            self.state.routed = wanted;
-        } else if found != expected {
-            let (expected, found) = (Traffic::to_canary(expected), Traffic::to_canary(found));
-            self.record(
-                now,
-                Content::Drifted { expected, found, then: crate::policy::Drift::PutBack },
-            );
-        }
-        if found < expected && found != wanted {
-            let (expected, found) = (Traffic::to_canary(expected), Traffic::to_canary(found));
-            return self.roll_back(Reason::TakenBack { expected, found }, now);
-        }
-        let action = if found > expected && found != wanted {
-            Action::Route { traffic: Traffic::to_canary(expected), at: None }
-        } else {
-            Action::Route { traffic: Traffic::to_canary(wanted), at: Some(observed.version) }
-        };
-        // The tries so far count on, so that a route that others keep writing is given up some time.
-        let pending = match &action {
-            Action::Route { at: None, .. } => self.run(action, now),
-            _ => Pending { attempt: looked.attempt, ..self.hold(action) },
-        };
-        self.flight.route = Some(pending);
-    }
-
-    fn release_answered(&mut self, result: Result<(), Failure>, now: Timestamp) {
-        match result {
-            Ok(()) => self.flight.route = None,
-            Err(failure) => {
-                let attempt = self.flight.route.as_ref().map_or(RELEASE_TRIES, |p| p.attempt);
-                if attempt < RELEASE_TRIES && failure.kind.is_retryable() {
-                    return self.retry(|flight| &mut flight.route, Urgency::Patient, failure, now);
-                }
-                self.note_failure(|flight| &mut flight.route, &failure, now);
-                self.flight.route = None;
-            }
-        }
-        self.released(now);
-    }
-
-    fn measured(&mut self, answers: &[Result<Measured, Failure>], now: Timestamp) {
-        let Some(Pending { action: Action::Measure { queries, until }, .. }) =
-            self.flight.measure.take()
-        else {
-            return;
-        };
-        let Some(stage) = self.watched_stage() else {
-            return;
-        };
-        let at = (stage, self.state.routed);
-        let judged = self.state.judge.judge(&self.policy, at, (&queries, until), answers, now);
-        self.judged(judged, now);
-    }
-
-    /// Returns the stage whose weight the canary has: while the next one is entered, still the one before.
-    fn watched_stage(&self) -> Option<usize> {
-        match &self.state.phase {
-            Phase::Entering { stage, changes: true, .. } => Some(stage.saturating_sub(1)),
-            phase => phase.stage(),
-        }
-    }
-
-    fn retry(
+    /// Makes a call again later.
+    pub(super) fn again(
         &mut self,
-        slot: impl Fn(&mut Flight) -> &mut Option<Pending>,
+        slot: Slot,
         urgency: Urgency,
-        failure: Failure,
+        failure: Option<&Failure>,
         now: Timestamp,
     ) {
-        self.note_failure(&slot, &failure, now);
-        if let Some(pending) = slot(&mut self.flight) {
-            let wait = backoff(urgency, &self.state.id, pending.id, pending.attempt, &failure);
+        if let Some(pending) = self.flight.get_mut(slot) {
+            let wait = backoff(urgency, &self.state.id, pending.id, pending.attempt, failure);
             pending.wait_until(now + wait);
         }
     }
 
+    /// Makes every call that waits for its time at once.
+    pub(super) fn hurry(&mut self, now: Timestamp) {
+        for slot in self.flight.slots() {
+            if let Some(pending) = self.flight.get_mut(slot)
+                && let Status::Waiting { until } = &mut pending.status
+            {
+                *until = (*until).min(now);
+            }
+        }
+    }
+
     /// Records a failure; of a long row of them only each that doubles its length.
-    fn note_failure(
-        &mut self,
-        slot: impl Fn(&mut Flight) -> &mut Option<Pending>,
-        failure: &Failure,
-        now: Timestamp,
-    ) {
-        let Some(pending) = slot(&mut self.flight) else {
-            return;
-        };
+    pub(super) fn note_failure(&mut self, slot: Slot, failure: &Failure, now: Timestamp) {
+        let Some(pending) = self.flight.get(slot) else { return };
         let (action, attempt) = (pending.action.to_string(), pending.attempt);
         if attempt <= 4 || attempt.is_power_of_two() {
             self.record(now, Content::CallFailed { action, attempt, failure: failure.clone() });

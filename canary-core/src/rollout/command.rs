@@ -1,17 +1,22 @@
 //! What people and bots ask of a rollout.
 
+use std::sync::Arc;
+
 use super::{Answer, Command, CommandKind, Effect, Phase, Rollout};
 use crate::policy::GateKind;
 use crate::record::{Content, Outcome, Reason};
-use crate::value::{Actor, GateName, Timestamp, Window};
+use crate::value::{Actor, GateName, StageRef, Timestamp, Window};
 
 /// How many commands are remembered, so that a repeat is known as one.
 const REMEMBERED: usize = 32;
 
+/// What a command comes to: its answer, and why the canary is taken back where it is.
+type Verdict = (Answer, Option<Reason>);
+
 impl Rollout {
     /// Carries out a command and answers it.
     pub(super) fn commanded(&mut self, command: Command, now: Timestamp) {
-        let Command { id, actor, kind, stage: _ } = command;
+        let Command { id, actor, kind, stage } = command;
         if let Some((_, answer)) = self.state.commands.iter().find(|(known, _)| *known == id) {
             let answer = answer.clone();
             return self.effects.push(Effect::Answer { command: id, answer });
@@ -21,27 +26,15 @@ impl Rollout {
             return self.effects.push(Effect::Answer { command: id, answer });
         }
         let text = kind.to_string();
-        let (answer, abort) = match kind {
-            CommandKind::Pause => (self.pause(now), None),
-            CommandKind::Resume => (self.resume(now), None),
-            CommandKind::Approve { gate } => (self.approve(&gate, &actor, now), None),
-            CommandKind::Reject { .. }
-            | CommandKind::Advance
-            | CommandKind::PromoteFull
-            | CommandKind::Retry => (Answer::impossible("not yet"), None),
-            CommandKind::Abort { reason } => match self.state.phase {
-                Phase::RollingBack { .. }
-                | Phase::Releasing { outcome: Outcome::RolledBack { .. } } => {
-                    (Answer::Already, None)
-                }
-                _ => (Answer::Done, Some(Reason::Aborted { actor: actor.clone(), reason })),
-            },
+        let (answer, back) = match self.too_late(&kind, stage.as_ref()) {
+            Some(answer) => (answer, None),
+            None => self.carry_out(kind, stage.as_ref(), &actor, now),
         };
         self.record(
             now,
             Content::Commanded { id: id.clone(), actor, command: text, answer: answer.to_string() },
         );
-        if let Some(reason) = abort {
+        if let Some(reason) = back {
             self.roll_back(reason, now);
         }
         if self.state.commands.len() == REMEMBERED {
@@ -52,50 +45,179 @@ impl Rollout {
         self.state.ledger.answer(id, answer);
     }
 
-    fn pause(&mut self, now: Timestamp) -> Answer {
-        match &self.state.phase {
-            _ if self.state.paused.is_some() => Answer::Already,
-            Phase::RollingBack { .. } => Answer::impossible("the canary is being taken back"),
-            Phase::Releasing { .. } => Answer::impossible("the rollout is about to end"),
-            _ => {
-                self.state.paused = Some(now);
-                Answer::Done
-            }
+    /// Answers a command that means another stage; an abort means the rollout, whatever stage it names.
+    fn too_late(&self, kind: &CommandKind, stage: Option<&StageRef>) -> Option<Answer> {
+        let here = self.state.phase.place(|stage| self.stage(stage).name.clone());
+        let late = stage.is_some_and(|stage| *stage != here);
+        (late && !matches!(kind, CommandKind::Abort { .. })).then_some(Answer::Late { stage: here })
+    }
+
+    fn carry_out(
+        &mut self,
+        kind: CommandKind,
+        stage: Option<&StageRef>,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Verdict {
+        if let CommandKind::Abort { reason } = kind {
+            return self.abort(reason, actor);
         }
+        if !self.state.phase.goes_forward() {
+            let why = match &self.state.phase {
+                Phase::RollingBack { .. } => "the canary is being taken back",
+                _ => "the rollout is about to end",
+            };
+            return (Answer::impossible(why), None);
+        }
+        match kind {
+            CommandKind::Pause => (self.pause(now), None),
+            CommandKind::Resume => (self.resume(now), None),
+            CommandKind::Approve { gate } => (self.approve(&gate, actor, now), None),
+            CommandKind::Reject { gate, reason } => self.reject(gate, reason, actor),
+            CommandKind::Advance => (self.waive(stage, now), None),
+            CommandKind::PromoteFull => (self.promote_full(now), None),
+            CommandKind::Retry => (self.start_over(now), None),
+            CommandKind::Abort { .. } => (Answer::Already, None),
+        }
+    }
+
+    fn abort(&self, reason: String, actor: &Actor) -> Verdict {
+        match &self.state.phase {
+            Phase::RollingBack { .. }
+            | Phase::Retiring { outcome: Outcome::RolledBack { .. }, .. }
+            | Phase::Releasing { outcome: Outcome::RolledBack { .. } } => (Answer::Already, None),
+            Phase::Releasing { .. } if self.state.workload => {
+                (Answer::impossible("the old version is gone"), None)
+            }
+            _ if self.old_is_going() => (Answer::impossible("the old version is going"), None),
+            _ => (Answer::Done, Some(Reason::Aborted { actor: actor.clone(), reason })),
+        }
+    }
+
+    fn pause(&mut self, now: Timestamp) -> Answer {
+        if !self.is_running() {
+            return Answer::Already;
+        }
+        self.state.paused = Some(now);
+        Answer::Done
     }
 
     fn resume(&mut self, now: Timestamp) -> Answer {
         let Some(since) = self.state.paused.take() else { return Answer::Already };
         self.nobody_looked(Window::new(since, now));
-        // A gate's time stood as well.
-        if let Phase::Holding { asked: Some(asked), .. } = &mut self.state.phase {
-            *asked = *asked + now.since(since);
+        // The time of a gate, and of a canary that gets ready, stood as well.
+        let stood = now.since(since);
+        if let Some(asked) = self.state.phase.asking_mut().and_then(|gates| gates.since.as_mut()) {
+            *asked = *asked + stood;
+        }
+        if let Some(preparing) = &mut self.state.preparing {
+            *preparing = *preparing + stood;
+        }
+        self.moved(now);
+        if self.state.drifted {
+            self.put_back(now);
         }
         Answer::Done
     }
 
-    fn approve(&mut self, gate: &GateName, actor: &Actor, now: Timestamp) -> Answer {
-        if !self.policy.gates().any(|known| known == gate) {
-            let known: Vec<&str> = self.policy.gates().map(GateName::as_str).collect();
-            return Answer::impossible(format!(
-                "no stage asks a gate {gate}; there are: {}",
-                known.join(", ")
-            ));
+    /// Opens a gate that waits for a person, or lets the rollout go on in spite of a check that asks.
+    fn approve(&mut self, name: &GateName, actor: &Actor, now: Timestamp) -> Answer {
+        if let Some(check) = self.question(name) {
+            self.state.questions.retain(|question| *question != check);
+            self.state.judge.excuse(&self.policy, &check);
+            self.moved(now);
+            self.record(now, Content::Excused { check, by: actor.clone() });
+            return Answer::Done;
         }
-        let Phase::Holding { stage, opened, asked: Some(_), .. } = self.state.phase else {
-            return Answer::impossible(format!("gate {gate} is not being asked"));
-        };
-        match self.stage(stage).gates.get(opened) {
-            Some(asked) if asked != gate => {
-                Answer::impossible(format!("gate {asked} is being asked, not {gate}"))
-            }
-            Some(asked) if self.policy.gate(asked).kind != GateKind::Approval => {
-                Answer::impossible(format!("gate {gate} is no approval: it decides by itself"))
-            }
-            _ => {
+        match self.waits_for(name) {
+            Ok(()) => {
                 self.open_gate(Some(actor.clone()), now);
                 Answer::Done
             }
+            Err(answer) => answer,
+        }
+    }
+
+    fn reject(&self, name: GateName, reason: String, actor: &Actor) -> Verdict {
+        if self.question(&name).is_none()
+            && let Err(answer) = self.waits_for(&name)
+        {
+            return (answer, None);
+        }
+        (Answer::Done, Some(Reason::Rejected { actor: actor.clone(), gate: name, reason }))
+    }
+
+    /// Returns the check of this name about which a person is asked.
+    fn question(&self, name: &GateName) -> Option<Arc<str>> {
+        self.state.questions.iter().find(|question| ***question == *name.as_str()).cloned()
+    }
+
+    /// Tells whether a person is waited for at this gate.
+    fn waits_for(&self, gate: &GateName) -> Result<(), Answer> {
+        if !self.policy.gates().any(|known| known == gate) {
+            let known: Vec<&str> = self.policy.gates().map(GateName::as_str).collect();
+            let why = format!("nobody asks about {gate}; gates are: {}", known.join(", "));
+            return Err(Answer::impossible(why));
+        }
+        match self.asked() {
+            None => Err(Answer::impossible(format!("gate {gate} is not being asked"))),
+            Some(ask) if ask.gate != *gate => {
+                Err(Answer::impossible(format!("gate {} is being asked, not {gate}", ask.gate)))
+            }
+            Some(_) if self.policy.gate(gate).kind != GateKind::Approval => Err(
+                Answer::impossible(format!("gate {gate} is no approval: it decides by itself")),
+            ),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Takes the rest of a stage as done.
+    fn waive(&mut self, stage: Option<&StageRef>, now: Timestamp) -> Answer {
+        if stage.is_none() {
+            return Answer::impossible("it must name the stage that it means");
+        }
+        let policy = Arc::clone(&self.policy);
+        let Phase::Holding { hold } = &mut self.state.phase else {
+            return Answer::impossible("no stage is being held");
+        };
+        let whole = policy.stages().get(hold.stage).map_or(0, |stage| stage.hold_ms);
+        if hold.waived || hold.gates.since.is_some() {
+            return Answer::Already;
+        }
+        hold.waived = true;
+        hold.held_ms = hold.held_ms.max(whole);
+        self.moved(now);
+        Answer::Done
+    }
+
+    fn promote_full(&mut self, now: Timestamp) -> Answer {
+        let full = self.policy.full_stage();
+        let there = match &self.state.phase {
+            Phase::Entering { hold, forced, .. } => hold.stage > full || *forced,
+            Phase::Holding { hold } => hold.stage >= full,
+            Phase::Promoting { .. } | Phase::Closing { .. } => true,
+            _ => false,
+        };
+        if there {
+            return Answer::Already;
+        }
+        self.resume(now);
+        self.enter_forced(full, true, now);
+        Answer::Done
+    }
+
+    fn start_over(&mut self, now: Timestamp) -> Answer {
+        match &self.state.phase {
+            Phase::Entering { .. } | Phase::Holding { .. } => {
+                self.resume(now);
+                self.enter_forced(self.state.first, false, now);
+                Answer::Done
+            }
+            Phase::Starting { .. } | Phase::Opening { .. } => {
+                self.hurry(now);
+                Answer::Done
+            }
+            _ => Answer::impossible("the new version is becoming the stable one"),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ports::{Applied, Decision, Observed, Progress, Readiness};
-use crate::value::{Actor, CommandId, EffectId, Failure, GateName, Measured, StageRef};
+use crate::value::{Actor, CommandId, EffectId, Failure, GateName, Measured, StageRef, Timestamp};
 
 /// Tells the machine what happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,13 @@ pub enum Event {
         attempt: u32,
         /// What came of it.
         reply: Reply,
+    },
+    /// The route was looked at without being asked: by a watch, or every now and then.
+    Observed {
+        /// How it is.
+        observed: Observed,
+        /// When the look began: the route may have been changed by us since.
+        began: Timestamp,
     },
     /// Somebody wants something.
     Command(Command),

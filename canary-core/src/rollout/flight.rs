@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::Action;
-use crate::value::{EffectId, Failure, RolloutId, Timestamp};
+use crate::value::{EffectId, Failure, RolloutId, Timestamp, Weight};
 
 /// Follows one action until it is answered.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,17 +27,110 @@ pub(super) enum Status {
     Waiting { until: Timestamp },
 }
 
-/// Holds what is under way, at most one call of each sort.
+impl Pending {
+    pub(super) const fn is_running(&self) -> bool {
+        matches!(self.status, Status::Running { .. })
+    }
+
+    /// Tries again at this time; the try that is under way is over.
+    pub(super) const fn wait_until(&mut self, until: Timestamp) {
+        self.attempt = self.attempt.saturating_add(1);
+        self.status = Status::Waiting { until };
+    }
+}
+
+/// Names a place for a call: at most one is under way in each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// To the router.
+    Route,
+    /// To the metric source.
+    Measure,
+    /// To the gate that the rollout stands at.
+    Gate,
+    /// To what runs the versions.
+    Work,
+    /// To a gate that is watched as a check, by its position among those.
+    Watched(usize),
+}
+
+/// Holds what is under way, and what a new holder learns anew.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Flight {
-    pub(super) route: Option<Pending>,
-    pub(super) measure: Option<Pending>,
-    pub(super) gate: Option<Pending>,
+    route: Option<Pending>,
+    measure: Option<Pending>,
+    gate: Option<Pending>,
+    work: Option<Pending>,
+    watched: Vec<Option<Pending>>,
+    /// Whether this holder has written to the route: before that, an older one may.
+    pub(super) claimed: bool,
+    /// When the router last accepted anything: what was observed before says nothing.
+    pub(super) routed_at: Timestamp,
+    pub(super) ready: Ready,
+    /// How often in a row what runs the versions has failed.
+    pub(super) work_failures: u32,
+}
+
+/// Tells how ready the canary is known to be.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Ready {
+    /// The weight for which it has been ready for long enough.
+    pub(super) weight: Option<Weight>,
+    /// Since when it has been ready for what is wanted, without a break.
+    pub(super) since: Option<Timestamp>,
+    /// What it was last said to wait for.
+    pub(super) why: String,
 }
 
 impl Flight {
-    pub(super) fn slots(&mut self) -> [&mut Option<Pending>; 3] {
-        [&mut self.route, &mut self.measure, &mut self.gate]
+    pub(super) fn watching(gates: usize) -> Self {
+        Self { watched: vec![None; gates], ..Self::default() }
+    }
+
+    /// Names all places.
+    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> + use<> {
+        let watched = (0..self.watched.len()).map(Slot::Watched);
+        [Slot::Route, Slot::Measure, Slot::Gate, Slot::Work].into_iter().chain(watched)
+    }
+
+    pub(super) fn get(&self, slot: Slot) -> Option<&Pending> {
+        match slot {
+            Slot::Route => self.route.as_ref(),
+            Slot::Measure => self.measure.as_ref(),
+            Slot::Gate => self.gate.as_ref(),
+            Slot::Work => self.work.as_ref(),
+            Slot::Watched(i) => self.watched.get(i)?.as_ref(),
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Pending> {
+        self.place(slot)?.as_mut()
+    }
+
+    pub(super) fn take(&mut self, slot: Slot) -> Option<Pending> {
+        self.place(slot)?.take()
+    }
+
+    pub(super) fn put(&mut self, slot: Slot, pending: Pending) {
+        if let Some(place) = self.place(slot) {
+            *place = Some(pending);
+        }
+    }
+
+    fn place(&mut self, slot: Slot) -> Option<&mut Option<Pending>> {
+        match slot {
+            Slot::Route => Some(&mut self.route),
+            Slot::Measure => Some(&mut self.measure),
+            Slot::Gate => Some(&mut self.gate),
+            Slot::Work => Some(&mut self.work),
+            Slot::Watched(i) => self.watched.get_mut(i),
+        }
+    }
+
+    /// Returns the place whose call waits for this answer.
+    pub(super) fn awaiting(&self, id: EffectId, attempt: u32) -> Option<Slot> {
+        let awaits = |p: &Pending| p.id == id && p.attempt == attempt && p.is_running();
+        self.slots().find(|slot| self.get(*slot).is_some_and(awaits))
     }
 
     /// Returns the earliest time at which a call is due to be given up or tried again.
@@ -47,7 +140,7 @@ impl Flight {
             Status::Running { deadline } => Some(deadline),
             Status::Waiting { until } => Some(until),
         };
-        [&self.route, &self.measure, &self.gate].into_iter().flatten().filter_map(due).min()
+        self.slots().filter_map(|slot| self.get(slot).and_then(due)).min()
     }
 }
 
@@ -56,6 +149,8 @@ impl Flight {
 pub(super) enum Urgency {
     /// Taking traffic away: at once, then soon again.
     Now,
+    /// Asking whether something that takes its time is done.
+    Poll,
     /// Everything else.
     Patient,
 }
@@ -66,17 +161,18 @@ pub(super) fn backoff(
     rollout: &RolloutId,
     id: EffectId,
     attempt: u32,
-    failure: &Failure,
+    failure: Option<&Failure>,
 ) -> Duration {
     let (first, longest) = match urgency {
         Urgency::Now if attempt <= 1 => return Duration::ZERO,
         Urgency::Now => (50, 2_000),
+        Urgency::Poll => (500, 5_000),
         Urgency::Patient => (200, 10_000),
     };
     let doubled = (first << attempt.saturating_sub(1).min(16)).min(longest);
     let asked = match urgency {
-        Urgency::Now => 0,
-        Urgency::Patient => failure.retry_after_ms.unwrap_or(0).min(60_000),
+        Urgency::Now | Urgency::Poll => 0,
+        Urgency::Patient => failure.and_then(|f| f.retry_after_ms).unwrap_or(0).min(60_000),
     };
     let jitter = doubled / 4 * (hash(rollout, id, attempt) % 1024) / 1024;
     Duration::from_millis((doubled + jitter).max(asked))
@@ -100,7 +196,7 @@ mod tests {
         let id: RolloutId = "a".parse().unwrap();
         let failure =
             Failure { retry_after_ms: Some(30_000), ..Failure::new(FailureKind::RateLimited, "") };
-        let wait = |urgency, attempt| backoff(urgency, &id, EffectId::new(7), attempt, &failure);
+        let wait = |urgency, attempt| backoff(urgency, &id, EffectId::new(7), attempt, Some(&failure));
         assert_eq!(wait(Urgency::Now, 1), Duration::ZERO);
         assert!((1..100).all(|n| wait(Urgency::Now, n) <= Duration::from_millis(2_500)));
         assert!((1..100).all(|n| wait(Urgency::Patient, n) >= Duration::from_secs(30)));

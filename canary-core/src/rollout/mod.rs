@@ -20,6 +20,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod advance;
+mod back;
 mod begin;
 mod calls;
 mod command;
@@ -30,23 +32,28 @@ mod gates;
 mod judge;
 mod ledger;
 mod phase;
+mod route;
 mod snapshot;
+mod stages;
 mod status;
-mod transition;
+mod table;
+mod watch;
+mod work;
 
 pub use begin::Begin;
 pub use effect::{Action, Effect};
 pub use event::{Answer, Command, CommandKind, Event, Reply};
-pub use phase::Phase;
+pub use phase::{Asking, Hold, Phase};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use status::{Status, Waiting};
+pub use table::TRANSITIONS;
 
 use std::sync::Arc;
 
 use crate::policy::{Policy, Stage};
 use crate::record::{Content, Outcome};
 use crate::report::Report;
-use crate::value::{Epoch, RolloutId, Timestamp, Weight};
+use crate::value::{Epoch, RolloutId, Timestamp, Traffic, Weight};
 use flight::Flight;
 use snapshot::State;
 
@@ -75,13 +82,20 @@ impl Rollout {
     /// Begins a rollout with all that is known of it, and returns the first effects.
     #[must_use]
     pub fn begin(begin: Begin, now: Timestamp) -> (Self, Vec<Effect>) {
-        let Begin { id, policy, predecessor, workload: _, version, fast_return: _ } = begin;
+        let Begin { id, policy, predecessor, workload, version, fast_return } = begin;
         let mut state = State::new(id.clone(), &policy, now);
         state.epoch = state.epoch.max(predecessor.unwrap_or_default().next());
-        let mut rollout = Self { policy, state, flight: Flight::default(), effects: Vec::new() };
-        let policy = rollout.policy.name().to_owned();
-        let stages = rollout.policy.stages().len();
-        rollout.record(now, Content::Started { rollout: id, policy, stages, version });
+        state.workload = workload;
+        state.first = if fast_return { policy.full_stage() } else { 0 };
+        let stages = policy.stages().len();
+        let name = policy.name().to_owned();
+        let mut rollout = Self::holding(policy, state);
+        let started =
+            Content::Started { rollout: id, policy: name, stages, version: version.clone() };
+        rollout.record(now, started);
+        if let Some(version) = version.filter(|_| fast_return) {
+            rollout.record(now, Content::FastReturn { version });
+        }
         let effects = rollout.settle(now);
         (rollout, effects)
     }
@@ -96,7 +110,12 @@ impl Rollout {
     ) -> Result<Self, SnapshotError> {
         let policy = policy.into();
         let state = snapshot.into_state(&policy)?;
-        Ok(Self { policy, state, flight: Flight::default(), effects: Vec::new() })
+        Ok(Self::holding(policy, state))
+    }
+
+    fn holding(policy: Arc<Policy>, state: State) -> Self {
+        let flight = Flight::watching(policy.watched_gates().count());
+        Self { policy, state, flight, effects: Vec::new() }
     }
 
     /// Takes in what happened and returns what to do, in this order.
@@ -120,6 +139,7 @@ impl Rollout {
                 }
             }
             Event::Reply { id, attempt, reply } => self.replied(id, attempt, reply, now),
+            Event::Observed { observed, began } => self.route_seen(observed, began, now),
             Event::Command(command) => self.commanded(command, now),
         }
         self.settle(now)
@@ -194,10 +214,24 @@ impl Rollout {
         &self.policy
     }
 
-    /// Returns the weight that the router last accepted.
+    /// Returns the weight that the canary is known to have.
     #[must_use]
     pub const fn weight(&self) -> Weight {
-        self.state.routed
+        self.state.traffic.canary
+    }
+
+    /// Returns the traffic that the canary is known to have: what the router last accepted, or was found to have.
+    #[must_use]
+    pub const fn traffic(&self) -> &Traffic {
+        &self.state.traffic
+    }
+
+    /// Moves to another phase; the one place that does.
+    fn go(&mut self, phase: Phase, now: Timestamp) {
+        let (from, to) = (self.state.phase.name(), phase.name());
+        debug_assert!(table::leads(from, to), "no way leads from {from} to {to}");
+        self.state.phase = phase;
+        self.moved(now);
     }
 
     fn stage(&self, index: usize) -> &Stage {

@@ -1,16 +1,17 @@
 //! What is saved of a rollout.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::judge::Judge;
 use super::ledger::Ledger;
-use super::{Answer, Phase};
-use crate::policy::Policy;
+use super::{Answer, Asking, Phase};
+use crate::policy::{How, Policy};
 use crate::report::Report;
-use crate::value::{CommandId, Epoch, RolloutId, Timestamp, Version, Weight, Window};
+use crate::value::{CommandId, Epoch, RolloutId, Timestamp, Traffic, Version, Window};
 
 /// The version of the form in which this library writes snapshots.
 const VERSION: u32 = 1;
@@ -109,19 +110,18 @@ impl Snapshot {
         let other =
             |what: String| SnapshotError::OtherPolicy { policy: policy.name().to_owned(), what };
         let stages = policy.stages();
-        match &self.state.phase {
-            Phase::Entering { stage, .. } | Phase::Holding { stage, .. }
-                if *stage >= stages.len() =>
-            {
+        if let Some(hold) = self.state.phase.hold() {
+            let stage = hold.stage;
+            if stage >= stages.len() {
                 return Err(other(format!("it stands in stage {} of {}", stage + 1, stages.len())));
             }
-            Phase::Holding { stage, opened, .. } if *opened > stages[*stage].gates.len() => {
-                return Err(other(format!(
-                    "{opened} gates of stage `{}` are open",
-                    stages[*stage].name
-                )));
+            if hold.gates.opened > policy.asks_after(stage).len() {
+                let (opened, name) = (hold.gates.opened, &stages[stage].name);
+                return Err(other(format!("{opened} gates of stage `{name}` are open")));
             }
-            _ => {}
+        }
+        if self.state.first >= stages.len() {
+            return Err(other(format!("it began with stage {}", self.state.first + 1)));
         }
         if self.state.report.policy != policy.name() {
             return Err(other(format!("it is of the policy `{}`", self.state.report.policy)));
@@ -141,8 +141,26 @@ pub(super) struct State {
     pub(super) phase: Phase,
     /// Since when the rollout is paused.
     pub(super) paused: Option<Timestamp>,
-    /// What the router last accepted for the canary.
-    pub(super) routed: Weight,
+    /// Whether there is something that runs the versions.
+    pub(super) workload: bool,
+    /// The stage that comes first.
+    pub(super) first: usize,
+    /// What the canary is known to get: what the router last accepted, or was found to have.
+    pub(super) traffic: Traffic,
+    /// What the router last accepted.
+    pub(super) confirmed: Traffic,
+    /// How stable was replaced, or is being: the way back restores it.
+    pub(super) replaced: Option<How>,
+    /// Since when the canary has been waited for.
+    pub(super) preparing: Option<Timestamp>,
+    /// When the rollout last came any further, or stood for a reason of its own.
+    pub(super) moved: Timestamp,
+    /// Whether it was said that it stands still.
+    pub(super) stalled: bool,
+    /// Checks about which a person is asked.
+    pub(super) questions: Vec<Arc<str>>,
+    /// Somebody else's change of the route, for which the rollout was paused.
+    pub(super) drifted: bool,
     /// What the next raise may be based on; unknown to a new holder.
     #[serde(skip)]
     pub(super) version: Option<Version>,
@@ -166,9 +184,18 @@ impl State {
         Self {
             id,
             epoch: Epoch::begun_at(now),
-            phase: Phase::Starting,
+            phase: Phase::Starting { gates: Asking::default() },
             paused: None,
-            routed: Weight::ZERO,
+            workload: false,
+            first: 0,
+            traffic: Traffic::all_stable(),
+            confirmed: Traffic::all_stable(),
+            replaced: None,
+            preparing: None,
+            moved: now,
+            stalled: false,
+            questions: Vec::new(),
+            drifted: false,
             version: None,
             seen: now,
             next_tick: None,
@@ -192,7 +219,7 @@ mod tests {
     #[test]
     fn a_newer_form_is_called_newer_whatever_it_holds() {
         let policy =
-            Policy::builder("shop").stage("full", Weight::FULL, Duration::ZERO).build().unwrap();
+            Policy::builder("shop").stage("full", crate::value::Weight::FULL, Duration::ZERO).build().unwrap();
         let (rollout, _) = Rollout::start("shop-1".parse().unwrap(), policy, Timestamp::EPOCH);
         let text = serde_json::to_string(&rollout.snapshot()).unwrap();
         assert_eq!(serde_json::from_str::<Snapshot>(&text).unwrap(), rollout.snapshot());

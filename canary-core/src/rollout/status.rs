@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Phase, Rollout, judge};
+use super::{Hold, Phase, Rollout, judge};
 use crate::record::{Judgement, Outcome};
 use crate::value::{GateName, RolloutId, Timestamp, Weight, millis};
 
@@ -20,7 +20,7 @@ pub struct Status {
     pub stage_name: String,
     /// How many stages there are.
     pub stages: usize,
-    /// What the router last accepted for the canary.
+    /// What the canary is known to get.
     pub weight: Weight,
     /// How much of the stage's hold has been observed, in milliseconds.
     pub held_ms: u64,
@@ -49,8 +49,18 @@ pub enum Waiting {
     Hold(u64),
     /// For a verdict that lets it go on.
     Verdict,
+    /// For the stage's own requests to show what they must, in words.
+    Pass(String),
     /// For a gate.
     Gate(GateName),
+    /// For a person to say what to do about a check.
+    Question(String),
+    /// For the canary to become ready, and what that waits for.
+    Canary(String),
+    /// For what runs the versions.
+    Workload,
+    /// For the time for which the old version is kept, in milliseconds.
+    Keep(u64),
     /// For somebody to resume it.
     Resume,
     /// For nothing: it is over.
@@ -62,49 +72,71 @@ impl Rollout {
     #[must_use]
     pub fn status(&self, now: Timestamp) -> Status {
         let stage = self.state.phase.stage();
-        let (held_ms, waiting) = self.waiting(now);
         Status {
             rollout: self.state.id.clone(),
             phase: self.state.phase.name().to_owned(),
             stage,
-            stage_name: stage.map_or_else(String::new, |i| self.stage(i).name.clone()),
+            stage_name: self.stage_name(),
             stages: self.policy.stages().len(),
-            weight: self.state.routed,
-            held_ms,
+            weight: self.weight(),
+            held_ms: self.held_ms(now),
             hold_ms: stage.map_or(0, |i| self.stage(i).hold_ms),
-            paused: self.state.paused.is_some(),
+            paused: !self.is_running(),
             stuck: matches!(self.state.phase, Phase::RollingBack { since, .. }
                 if now.since(since) >= self.policy.rollback_within()),
-            waiting,
+            waiting: self.waiting(now),
             last: self.state.report.last.clone(),
             outcome: self.outcome().cloned(),
         }
     }
 
-    fn waiting(&self, now: Timestamp) -> (u64, Waiting) {
-        let (stage, held_ms, opened, asked) = match self.state.phase {
-            Phase::Holding { stage, held_ms, opened, asked } => (stage, held_ms, opened, asked),
-            Phase::Entering { held_ms, .. } if self.may_raise(now) => {
-                return (held_ms, Waiting::Router);
+    fn held_ms(&self, now: Timestamp) -> u64 {
+        match &self.state.phase {
+            Phase::Entering { hold, .. } => hold.held_ms,
+            Phase::Holding { hold } => {
+                let live = self.is_running() && !judge::measured_at(&self.policy, self.weight());
+                let since = if live { millis(now.since(self.state.counted_to)) } else { 0 };
+                hold.held_ms.saturating_add(since).min(self.stage(hold.stage).hold_ms)
             }
-            Phase::Entering { held_ms, .. } => {
-                let paused = self.state.paused.is_some();
-                return (held_ms, if paused { Waiting::Resume } else { Waiting::Verdict });
+            _ => 0,
+        }
+    }
+
+    fn waiting(&self, now: Timestamp) -> Waiting {
+        let forward = self.state.phase.goes_forward();
+        if forward && !self.is_running() {
+            return Waiting::Resume;
+        }
+        if let Some(question) = self.state.questions.first().filter(|_| forward) {
+            return Waiting::Question(question.to_string());
+        }
+        if let Some(ask) = self.asked() {
+            return Waiting::Gate(ask.gate.clone());
+        }
+        if let Some((_, why)) = self.waits_for_canary(now).filter(|_| forward) {
+            return Waiting::Canary(why.to_owned());
+        }
+        match &self.state.phase {
+            Phase::Ended { .. } => Waiting::Nothing,
+            Phase::Retiring { due, .. } if now < *due => Waiting::Keep(millis(due.since(now))),
+            Phase::Retiring { .. } | Phase::Promoting { replaced: false } => Waiting::Workload,
+            Phase::RollingBack { emptied, .. } if *emptied || self.restores_first() => {
+                Waiting::Workload
             }
-            Phase::Ended { .. } => return (0, Waiting::Nothing),
-            _ => return (0, Waiting::Router),
-        };
-        let stage = self.stage(stage);
-        let live =
-            !judge::any_applies(&self.policy, self.state.routed) && self.state.paused.is_none();
-        let since = if live { millis(now.since(self.state.counted_to)) } else { 0 };
-        let held_ms = held_ms.saturating_add(since).min(stage.hold_ms);
-        let waiting = match stage.gates.get(opened) {
-            _ if self.state.paused.is_some() => Waiting::Resume,
-            Some(gate) if asked.is_some() => Waiting::Gate(gate.clone()),
-            _ if held_ms < stage.hold_ms => Waiting::Hold(stage.hold_ms - held_ms),
+            Phase::Entering { .. } if !self.may_raise(now) => Waiting::Verdict,
+            Phase::Holding { hold } => self.waiting_in(hold, now),
+            _ => Waiting::Router,
+        }
+    }
+
+    fn waiting_in(&self, hold: &Hold, now: Timestamp) -> Waiting {
+        let (held_ms, hold_ms) = (self.held_ms(now), self.stage(hold.stage).hold_ms);
+        if held_ms < hold_ms {
+            return Waiting::Hold(hold_ms - held_ms);
+        }
+        match self.state.judge.passed(&self.policy, hold.stage) {
+            Err(unmet) if !hold.waived => Waiting::Pass(unmet.to_string()),
             _ => Waiting::Verdict,
-        };
-        (held_ms, waiting)
+        }
     }
 }

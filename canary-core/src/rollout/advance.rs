@@ -1,0 +1,149 @@
+//! What is due at a time, in which order, and when something is due next.
+
+use std::time::Duration;
+
+use super::{Phase, Rollout, judge};
+use crate::policy::Then;
+use crate::record::{Content, Reason};
+use crate::value::{Timestamp, Window, millis};
+
+/// The question that a rollout asks which stands still.
+pub(super) const PROGRESS: &str = "progress";
+
+impl Rollout {
+    /// Does what has become due at this time.
+    pub(super) fn advance(&mut self, now: Timestamp) {
+        self.expire_calls(now);
+        self.count_live_time(now);
+        self.look_if_due(now);
+        self.move_on(now);
+        self.work_if_wanted(now);
+        self.route_if_wanted(now);
+        self.run_due_calls(now);
+        self.call_stuck(now);
+        self.call_stalled(now);
+    }
+
+    pub(super) fn phase_deadline(&self) -> Option<Timestamp> {
+        match &self.state.phase {
+            Phase::Releasing { .. } | Phase::Ended { .. } => None,
+            Phase::RollingBack { stuck_at, .. } => Some(*stuck_at),
+            Phase::Retiring { due, .. } => (*due > self.state.seen).then_some(*due),
+            Phase::Starting { .. }
+            | Phase::Opening { .. }
+            | Phase::Entering { .. }
+            | Phase::Holding { .. }
+            | Phase::Promoting { .. }
+            | Phase::Closing { .. } => {
+                let gate = if self.is_running() { self.gate_times_out() } else { None };
+                let all = [
+                    self.state.next_tick,
+                    gate,
+                    self.live_hold_ends(),
+                    self.ready_by(),
+                    self.stalls_at(),
+                ];
+                all.into_iter().flatten().min()
+            }
+        }
+    }
+
+    /// Tells whether nobody has paused the rollout.
+    pub(super) const fn is_running(&self) -> bool {
+        self.state.paused.is_none()
+    }
+
+    /// Tells whether a hold's clock follows the time by itself: nothing is measured, and no watched gate says no.
+    fn counts_live(&self, now: Timestamp) -> bool {
+        let weight = self.weight();
+        self.is_running()
+            && !judge::measured_at(&self.policy, weight)
+            && (!judge::judged_at(&self.policy, weight)
+                || self.state.judge.gates_pass(&self.policy, weight, now))
+    }
+
+    /// Counts live time towards the hold where the plan leaves nothing to measure.
+    pub(super) fn count_live_time(&mut self, now: Timestamp) {
+        let since = now.since(self.state.counted_to);
+        let counts = self.counts_live(now);
+        self.state.counted_to = self.state.counted_to.max(now);
+        if let Phase::Holding { hold } = &mut self.state.phase
+            && counts
+            && !since.is_zero()
+        {
+            hold.held_ms = hold.held_ms.saturating_add(millis(since));
+            self.moved(now);
+        }
+    }
+
+    /// Returns when a hold whose clock follows the time is over.
+    fn live_hold_ends(&self) -> Option<Timestamp> {
+        let Phase::Holding { hold } = &self.state.phase else { return None };
+        if !self.counts_live(self.state.seen) {
+            return None;
+        }
+        let held = Duration::from_millis(hold.held_ms);
+        let left = self.stage(hold.stage).hold().saturating_sub(held);
+        (!left.is_zero()).then(|| self.state.counted_to + left)
+    }
+
+    /// Lets a span of time count for no hold, whatever is measured of it later.
+    pub(super) fn nobody_looked(&mut self, span: Window) {
+        if !span.is_empty() {
+            let after = self.state.blind.map_or(span.after, |earlier| earlier.after);
+            self.state.blind = Some(Window::new(after, span.until));
+        }
+    }
+
+    /// Returns the milliseconds of a window in which somebody looked: downtime counts for nothing.
+    pub(super) fn observed(&self, window: Window) -> u64 {
+        let blind = self.state.blind.map_or(Duration::ZERO, |blind| {
+            blind.until.min(window.until).since(blind.after.max(window.after))
+        });
+        millis(window.length().saturating_sub(blind))
+    }
+
+    /// Takes note that the rollout has come further.
+    pub(super) fn moved(&mut self, now: Timestamp) {
+        self.state.moved = self.state.moved.max(now);
+        self.state.stalled = false;
+        self.state.questions.retain(|question| **question != *PROGRESS);
+    }
+
+    /// Tells whether the rollout stands for a reason that has a time of its own, or waits for a person.
+    fn waits_for_somebody(&self) -> bool {
+        let asking = self.state.phase.asking().is_some_and(|gates| gates.since.is_some());
+        asking || !self.is_running() || !self.state.questions.is_empty()
+    }
+
+    /// Returns when the rollout has stood still for too long.
+    fn stalls_at(&self) -> Option<Timestamp> {
+        let progress = self.policy.spec().progress?;
+        let counts = self.state.phase.goes_forward() && !self.waits_for_somebody();
+        (counts && !self.state.stalled).then(|| self.state.moved + progress.after())
+    }
+
+    fn call_stalled(&mut self, now: Timestamp) {
+        if self.waits_for_somebody() {
+            self.state.moved = self.state.moved.max(now);
+            return;
+        }
+        let Some(progress) = self.policy.spec().progress else { return };
+        if self.stalls_at().is_none_or(|at| now < at) {
+            return;
+        }
+        let for_ms = millis(now.since(self.state.moved));
+        self.record(now, Content::Stalled { for_ms, then: progress.then });
+        match progress.then {
+            Then::RollBack => {
+                self.roll_back(Reason::NoProgress { for_ms }, now);
+                self.route_if_wanted(now);
+            }
+            Then::Ask => {
+                self.state.stalled = true;
+                self.state.questions.push(PROGRESS.into());
+            }
+            Then::Hold | Then::Warn => self.state.stalled = true,
+        }
+    }
+}

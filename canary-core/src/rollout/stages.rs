@@ -1,0 +1,194 @@
+//! From stage to stage, and what lies before the first and after the last.
+
+use std::time::Duration;
+
+use super::phase::Asking;
+use super::{Hold, Phase, Rollout, judge};
+use crate::policy::How;
+use crate::record::{Content, Outcome};
+use crate::value::{Epoch, Timestamp, Traffic, Window, millis};
+
+impl Rollout {
+    /// Goes on to the next gate, stage or end when everything that is needed is there.
+    pub(super) fn move_on(&mut self, now: Timestamp) {
+        if !self.is_running() {
+            return;
+        }
+        self.time_out_gate(now);
+        match self.state.phase {
+            Phase::Opening { gates } => self.open_up(gates, now),
+            Phase::Holding { hold } if self.is_held(&hold) && self.may_leave(now) => {
+                self.leave(&hold, now);
+            }
+            Phase::Closing { .. } if self.flight.claimed && !self.ask_next_gate(now) => {
+                self.retire(Outcome::Promoted, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks the gates of the start, has the canary made ready, asks those of the first stage, and enters it.
+    fn open_up(&mut self, gates: Asking, now: Timestamp) {
+        let before_start = gates.opened < self.start_gates();
+        let ready = before_start || !self.state.workload || self.is_ready();
+        if ready && !self.ask_next_gate(now) {
+            self.enter(self.state.first, now);
+        }
+    }
+
+    /// Tells whether a stage has lasted and shown what it must.
+    fn is_held(&self, hold: &Hold) -> bool {
+        let held = Duration::from_millis(hold.held_ms) >= self.stage(hold.stage).hold();
+        held && (hold.waived || self.state.judge.passed(&self.policy, hold.stage).is_ok())
+    }
+
+    /// Tells whether the last verdict lets the rollout go on: passing and fresh, where any check applies.
+    pub(super) fn may_leave(&self, now: Timestamp) -> bool {
+        let weight = self.weight();
+        let judge = &self.state.judge;
+        self.state.questions.is_empty()
+            && if judge::measured_at(&self.policy, weight) {
+                judge.is_passing(&self.policy, now)
+            } else {
+                !judge::judged_at(&self.policy, weight) || judge.gates_pass(&self.policy, weight, now)
+            }
+    }
+
+    fn leave(&mut self, hold: &Hold, now: Timestamp) {
+        if self.ask_next_gate(now) {
+            return;
+        }
+        if hold.stage + 1 < self.policy.stages().len() {
+            return self.enter(hold.stage + 1, now);
+        }
+        if !self.state.workload {
+            return self.go(Phase::Promoting { replaced: true }, now);
+        }
+        let how = self.policy.spec().promotion.how;
+        if how == How::InPlace {
+            self.record(now, Content::PointOfNoReturn);
+        }
+        self.state.replaced = Some(how);
+        self.go(Phase::Promoting { replaced: false }, now);
+    }
+
+    /// Enters a stage; one whose traffic is there already begins to hold at once.
+    fn enter(&mut self, stage: usize, now: Timestamp) {
+        self.begin_stage(stage, now);
+        let hold = Hold::begin(stage);
+        if self.state.traffic == self.policy.traffic(stage) && self.flight.claimed {
+            self.go(Phase::Holding { hold }, now);
+        } else {
+            self.go(Phase::Entering { hold, changes: true, forced: false }, now);
+        }
+    }
+
+    /// Enters a stage from wherever the rollout is, because a person said so.
+    pub(super) fn enter_forced(&mut self, stage: usize, forced: bool, now: Timestamp) {
+        self.cancel_all();
+        self.begin_stage(stage, now);
+        self.go(Phase::Entering { hold: Hold::begin(stage), changes: true, forced }, now);
+    }
+
+    fn begin_stage(&mut self, stage: usize, now: Timestamp) {
+        let (name, weight) = (self.stage(stage).name.clone(), self.stage(stage).weight);
+        self.state.questions.clear();
+        self.state.preparing = None;
+        self.flight.ready = super::flight::Ready::default();
+        self.state.judge.enter_stage(stage);
+        self.record(now, Content::StageEntered { stage, name, weight });
+    }
+
+    /// Tells whether the traffic of the stage that is entered may be asked for: what raises needs a verdict, and a
+    /// canary that is ready for it.
+    pub(super) fn may_raise(&self, now: Timestamp) -> bool {
+        let Phase::Entering { hold, forced, .. } = &self.state.phase else {
+            return self.is_running() && self.may_leave(now);
+        };
+        let wanted = self.policy.traffic(hold.stage);
+        if wanted.is_within(&self.state.traffic) {
+            return true;
+        }
+        self.is_running() && self.is_ready() && (*forced || self.may_leave(now))
+    }
+
+    /// Returns the traffic that stays when the rollout was promoted.
+    pub(super) fn lasting_traffic(&self) -> Traffic {
+        let in_place = self.state.workload && self.policy.spec().promotion.how == How::InPlace;
+        if in_place {
+            return Traffic::all_stable();
+        }
+        let last = self.policy.full_stage();
+        Traffic::to_canary(self.stage(last).weight)
+    }
+
+    /// Takes in what the router accepted.
+    pub(super) fn routed(&mut self, traffic: Traffic, effective: Option<bool>, now: Timestamp) {
+        let weight = traffic.canary;
+        self.state.confirmed = traffic.clone();
+        self.state.traffic = traffic;
+        self.flight.claimed = true;
+        self.flight.routed_at = now;
+        self.record(now, Content::TrafficAccepted { weight, effective });
+        match self.state.phase {
+            Phase::Starting { gates } => {
+                self.state.next_tick = Some(now + self.policy.every());
+                self.go(Phase::Opening { gates }, now);
+            }
+            Phase::Entering { hold, changes, .. }
+                if self.state.traffic == self.policy.traffic(hold.stage) =>
+            {
+                if changes {
+                    self.measure_from(now + self.policy.settle());
+                }
+                self.go(Phase::Holding { hold }, now);
+            }
+            Phase::Promoting { replaced: true } => self.close_if_routed(now),
+            Phase::RollingBack { .. } => self.emptied(now),
+            _ => {}
+        }
+    }
+
+    /// Asks the last gates once the traffic is what it shall stay.
+    pub(super) fn close_if_routed(&mut self, now: Timestamp) {
+        if matches!(self.state.phase, Phase::Promoting { replaced: true })
+            && self.flight.claimed
+            && self.state.traffic == self.lasting_traffic()
+        {
+            self.go(Phase::Closing { gates: Asking::default() }, now);
+        }
+    }
+
+    /// Counts nothing before this time: the weight has changed, and the mesh needs a moment to follow.
+    fn measure_from(&mut self, from: Timestamp) {
+        self.cancel(super::flight::Slot::Measure);
+        self.state.judge.skip_to(from);
+        self.state.counted_to = from;
+        self.state.next_tick = Some(from + self.policy.every());
+    }
+
+    /// Takes the rollout over: nothing is known of the route, and nothing was observed in between.
+    pub(super) fn restored(&mut self, now: Timestamp) {
+        let ended = self.outcome().is_some();
+        self.state.ledger.restored(ended, &mut self.effects);
+        if ended {
+            return;
+        }
+        let down = Window::new(self.state.seen, now);
+        self.state.epoch = self.state.epoch.next().max(Epoch::begun_at(now));
+        self.record(
+            now,
+            Content::Restored { epoch: self.state.epoch, down_ms: millis(down.length()) },
+        );
+        self.state.version = None;
+        self.state.counted_to = self.state.counted_to.max(now);
+        self.nobody_looked(down);
+        match self.state.phase {
+            Phase::Opening { gates } => self.go(Phase::Starting { gates }, now),
+            Phase::Holding { hold } => {
+                self.go(Phase::Entering { hold, changes: false, forced: false }, now);
+            }
+            _ => {}
+        }
+    }
+}

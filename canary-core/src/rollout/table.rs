@@ -1,0 +1,45 @@
+//! Every way from one phase to another.
+
+/// Lists every way from one phase to another: from, to, and what takes it.
+///
+/// The machine changes its phase in one place, which holds to this list.
+pub const TRANSITIONS: [(&str, &str, &str); 32] = [
+    ("starting", "opening", "the route is ours"),
+    ("starting", "entering", "promote fully"),
+    ("opening", "starting", "taken over"),
+    ("opening", "entering", "gates open, canary ready"),
+    ("entering", "entering", "taken over, retry, promote fully"),
+    ("entering", "holding", "traffic accepted"),
+    ("holding", "entering", "next stage, drift, taken over, retry, promote fully"),
+    ("holding", "holding", "next stage with the same traffic"),
+    ("holding", "promoting", "last stage held, gates open"),
+    ("promoting", "promoting", "the new version is the stable one"),
+    ("promoting", "closing", "traffic as it shall stay"),
+    ("closing", "retiring", "gates open"),
+    ("closing", "releasing", "gates open, no workload"),
+    ("starting", "rolling_back", "abort, router fails"),
+    ("opening", "rolling_back", "abort, gate, not ready, no progress"),
+    ("entering", "rolling_back", "abort, check, router fails, not ready"),
+    ("holding", "rolling_back", "abort, check, gate, silence, no progress"),
+    ("promoting", "rolling_back", "abort, check, router fails, workload fails"),
+    ("closing", "rolling_back", "abort, check, gate"),
+    ("retiring", "rolling_back", "abort before the old version is gone"),
+    ("rolling_back", "rolling_back", "0 % accepted"),
+    ("rolling_back", "retiring", "nothing reaches the canary"),
+    ("rolling_back", "releasing", "nothing reaches the canary, no workload"),
+    ("retiring", "releasing", "the version is gone"),
+    ("releasing", "ended", "marks taken off"),
+    // What stays where it is, moved on by the clock alone.
+    ("opening", "opening", "a gate opens"),
+    ("closing", "closing", "a gate opens"),
+    ("starting", "starting", "taken over"),
+    ("retiring", "retiring", "taken over"),
+    ("releasing", "releasing", "taken over"),
+    ("ended", "ended", "taken over"),
+    ("holding", "holding", "a gate opens"),
+];
+
+/// Tells whether the list has a way from one phase to another.
+pub(super) fn leads(from: &str, to: &str) -> bool {
+    TRANSITIONS.iter().any(|(a, b, _)| *a == from && *b == to)
+}

@@ -1,0 +1,142 @@
+//! Looking: measurements, gates that are watched, and the verdicts that follow.
+
+use super::flight::{Pending, Slot};
+use super::judge::{Guilt, Judged, Look};
+use super::{Action, Phase, Rollout};
+use crate::policy::Moment;
+use crate::ports::{Decision, GateContext};
+use crate::record::{CheckResult, Content, Reason, Ruling};
+use crate::value::{Failure, Measured, Timestamp};
+
+impl Rollout {
+    /// Looks at the metrics and at the watched gates when it is time to.
+    pub(super) fn look_if_due(&mut self, now: Timestamp) {
+        let watching = self.state.phase.goes_forward();
+        let Some(due) = self.state.next_tick.filter(|due| watching && *due <= now) else {
+            return;
+        };
+        // A look that is a whole interval late is not made up for.
+        let next = due + self.policy.every();
+        self.state.next_tick = Some(if next > now { next } else { now + self.policy.every() });
+        if self.flight.get(Slot::Measure).is_none() && self.is_measured() {
+            let action = Action::Measure { queries: self.state.judge.queries(), until: now };
+            let pending = self.run(action, now);
+            self.flight.put(Slot::Measure, pending);
+        }
+        self.ask_watched(now);
+    }
+
+    /// Tells whether there is anything to measure now.
+    fn is_measured(&self) -> bool {
+        self.weight() != crate::value::Weight::ZERO && self.policy.is_judged()
+    }
+
+    fn ask_watched(&mut self, now: Timestamp) {
+        let policy = std::sync::Arc::clone(&self.policy);
+        for (i, gate) in policy.watched_gates().enumerate() {
+            if self.flight.get(Slot::Watched(i)).is_none() {
+                let stage = self.stage_name();
+                let context = GateContext::new(gate.clone(), Moment::Watch, stage, self.weight());
+                let pending = self.run(Action::AskGate { context }, now);
+                self.flight.put(Slot::Watched(i), pending);
+            }
+        }
+    }
+
+    /// Takes in what a watched gate said: a no that takes the canary back does so at once.
+    pub(super) fn watched_said(
+        &mut self,
+        gate: usize,
+        said: Result<Decision, Failure>,
+        now: Timestamp,
+    ) {
+        if let Err(failure) = &said {
+            self.note_failure(Slot::Watched(gate), failure, now);
+        }
+        // It is asked again with the next look, whatever it said.
+        self.flight.take(Slot::Watched(gate));
+        let Some(name) = self.policy.watched_gates().nth(gate).cloned() else { return };
+        self.state.judge.gate_said(&name, said, now);
+        if let Some(result) = self.state.judge.gate_rejects(&self.policy, &name, self.look(), now) {
+            return self.roll_back(Reason::Check(result), now);
+        }
+        let waits = |slot: Slot| matches!(slot, Slot::Watched(_)) && self.flight.get(slot).is_some();
+        if !self.flight.slots().any(waits) && !self.is_measured() {
+            let look = self.look();
+            let judged = self.state.judge.judge(&self.policy, look, (&[], now), &[], now);
+            self.judged(judged, now);
+        }
+    }
+
+    pub(super) fn measured(&mut self, answers: &[Result<Measured, Failure>], now: Timestamp) {
+        let Some(Pending { action: Action::Measure { queries, until }, .. }) =
+            self.flight.take(Slot::Measure)
+        else {
+            return;
+        };
+        let look = self.look();
+        let judged = self.state.judge.judge(&self.policy, look, (&queries, until), answers, now);
+        self.judged(judged, now);
+    }
+
+    /// Returns what is looked at: while a stage is entered, still the one before.
+    fn look(&self) -> Look {
+        let last = self.policy.stages().len().saturating_sub(1);
+        let stage = match &self.state.phase {
+            Phase::Entering { hold, changes: true, .. } => hold.stage.saturating_sub(1),
+            Phase::Entering { hold, .. } | Phase::Holding { hold } => hold.stage,
+            Phase::Starting { .. } | Phase::Opening { .. } => 0,
+            _ => last,
+        };
+        let left = match &self.state.phase {
+            Phase::Holding { hold } => {
+                let held = std::time::Duration::from_millis(hold.held_ms);
+                self.stage(hold.stage).hold().saturating_sub(held)
+            }
+            _ => std::time::Duration::MAX,
+        };
+        Look { stage, weight: self.weight(), left }
+    }
+
+    /// Takes in what a look came to.
+    fn judged(&mut self, judged: Judged, now: Timestamp) {
+        let Judged { mut judgement, covered, guilty, asks } = judged;
+        if let (Ruling::GoOn, Some(window), true) = (judgement.ruling, covered, self.is_running()) {
+            let seen = self.observed(window);
+            if let Phase::Holding { hold } = &mut self.state.phase
+                && seen > 0
+            {
+                hold.held_ms = hold.held_ms.saturating_add(seen);
+                self.moved(now);
+            }
+        }
+        if let Some(hold) = self.state.phase.hold() {
+            judgement.held_ms = hold.held_ms;
+        }
+        self.record(now, Content::Judged(judgement));
+        match guilty {
+            Some(Guilt::Check(result)) => self.roll_back(Reason::Check(result), now),
+            Some(Guilt::Silence { for_ms }) => self.roll_back(Reason::Silence { for_ms }, now),
+            Some(Guilt::Errors { for_ms }) => self.roll_back(Reason::SourceFailed { for_ms }, now),
+            None => self.ask_people(asks, now),
+        }
+    }
+
+    /// Asks a person about each check that asks; one that passes again asks no more.
+    fn ask_people(&mut self, asks: Vec<CheckResult>, now: Timestamp) {
+        let still = |question: &std::sync::Arc<str>| {
+            **question == *super::advance::PROGRESS || asks.iter().any(|ask| ask.check == *question)
+        };
+        self.state.questions.retain(still);
+        for check in asks {
+            if !self.state.questions.contains(&check.check) {
+                self.state.questions.push(check.check.clone());
+                self.record(now, Content::Asked { check });
+            }
+        }
+    }
+
+    pub(super) fn stage_name(&self) -> String {
+        self.state.phase.stage().map_or_else(String::new, |stage| self.stage(stage).name.clone())
+    }
+}

@@ -1,0 +1,184 @@
+//! Running the versions: the canary made ready, stable replaced or restored, the old one retired.
+
+use std::time::Duration;
+
+use super::flight::{Ready, Slot, Urgency};
+use super::{Action, Phase, Rollout};
+use crate::policy::How;
+use crate::ports::{Capacity, Progress, Readiness};
+use crate::record::{Content, Outcome, Reason};
+use crate::value::{Failure, FailureKind, Side, Timestamp, millis};
+
+/// How often what runs the versions may say that something can never be done.
+const HOPELESS_TRIES: u32 = 3;
+/// How often it may fail otherwise, in a row.
+const TRIES: u32 = 8;
+
+impl Rollout {
+    /// Returns how large the canary must be for what comes next.
+    fn wanted_capacity(&self) -> Option<Capacity> {
+        let stage = match &self.state.phase {
+            _ if !self.state.workload => return None,
+            Phase::Opening { gates } if gates.opened >= self.start_gates() => self.state.first,
+            Phase::Entering { hold, .. } => hold.stage,
+            _ => return None,
+        };
+        let stage = self.stage(stage);
+        Some(Capacity::new(stage.weight, stage.scale))
+    }
+
+    /// Tells whether the canary is ready for what comes next.
+    pub(super) fn is_ready(&self) -> bool {
+        self.wanted_capacity()
+            .is_none_or(|wanted| self.flight.ready.weight.is_some_and(|ready| ready >= wanted.weight))
+    }
+
+    /// Asks what runs the versions for what the phase wants, where nothing is under way.
+    pub(super) fn work_if_wanted(&mut self, now: Timestamp) {
+        self.give_up_waiting(now);
+        if self.flight.get(Slot::Work).is_some() || !self.state.workload {
+            return;
+        }
+        let how = self.policy.spec().promotion.how;
+        let pending = match &self.state.phase {
+            Phase::Opening { .. } | Phase::Entering { .. } if !self.is_ready() => {
+                let Some(capacity) = self.wanted_capacity() else { return };
+                self.state.preparing.get_or_insert(now);
+                self.hold(Action::Prepare { capacity })
+            }
+            // The route is ours first, so that an older holder can move nothing any more.
+            Phase::Promoting { replaced: false } if self.flight.claimed => {
+                self.hold(Action::Promote { how })
+            }
+            Phase::RollingBack { emptied, .. } => match self.state.replaced {
+                Some(how) if *emptied || how == How::InPlace => {
+                    self.run(Action::Restore { how }, now)
+                }
+                _ => return,
+            },
+            Phase::Retiring { outcome, due } if *due <= now => {
+                let side = retired(outcome, how);
+                self.hold(Action::Retire { side })
+            }
+            _ => return,
+        };
+        self.flight.put(Slot::Work, pending);
+    }
+
+    /// Returns when the canary must be ready.
+    pub(super) fn ready_by(&self) -> Option<Timestamp> {
+        let within = Duration::from_millis(self.policy.spec().workload.ready_within_ms);
+        let waits = self.is_running() && !self.is_ready();
+        self.state.preparing.filter(|_| waits).map(|since| since + within)
+    }
+
+    fn give_up_waiting(&mut self, now: Timestamp) {
+        if self.ready_by().is_none_or(|at| now < at) {
+            return;
+        }
+        let why = std::mem::take(&mut self.flight.ready.why);
+        let after_ms = self.policy.spec().workload.ready_within_ms;
+        self.roll_back(Reason::NotReady { why, after_ms }, now);
+    }
+
+    /// Takes in how ready the canary is.
+    pub(super) fn prepared(&mut self, result: Result<Readiness, Failure>, now: Timestamp) {
+        let readiness = match result {
+            Ok(readiness) => readiness,
+            Err(failure) => return self.work_failed(failure, now),
+        };
+        self.flight.work_failures = 0;
+        let Some(wanted) = self.wanted_capacity() else {
+            self.flight.take(Slot::Work);
+            return;
+        };
+        let Readiness { ready_for, why } = readiness;
+        let Some(ready_for) = ready_for.filter(|ready| *ready >= wanted.weight) else {
+            self.flight.ready.since = None;
+            if self.flight.ready.why != why {
+                self.flight.ready.why.clone_from(&why);
+                self.record(now, Content::CanaryNotReady { why });
+            }
+            return self.again(Slot::Work, Urgency::Poll, None, now);
+        };
+        let since = *self.flight.ready.since.get_or_insert(now);
+        let must = Duration::from_millis(self.policy.spec().workload.ready_for_ms);
+        if now.since(since) < must {
+            return self.again(Slot::Work, Urgency::Poll, None, now);
+        }
+        self.flight.take(Slot::Work);
+        self.flight.ready = Ready { weight: Some(ready_for), ..Ready::default() };
+        self.state.preparing = None;
+        self.moved(now);
+        self.record(now, Content::CanaryReady { weight: wanted.weight });
+    }
+
+    /// Takes in how far stable's replacement, its restoration or a retirement is.
+    pub(super) fn progressed(&mut self, result: Result<Progress, Failure>, now: Timestamp) {
+        if let Err(failure) = result {
+            return self.work_failed(failure, now);
+        }
+        self.flight.work_failures = 0;
+        match result {
+            Ok(Progress::Done) => self.work_done(now),
+            _ => self.again(Slot::Work, Urgency::Poll, None, now),
+        }
+    }
+
+    fn work_done(&mut self, now: Timestamp) {
+        let Some(pending) = self.flight.take(Slot::Work) else { return };
+        match (pending.action, self.state.phase.clone()) {
+            (Action::Promote { how }, Phase::Promoting { .. }) => {
+                self.record(now, Content::StableReplaced { how });
+                self.go(Phase::Promoting { replaced: true }, now);
+            }
+            (Action::Restore { .. }, Phase::RollingBack { .. }) => {
+                self.state.replaced = None;
+                self.record(now, Content::StableRestored);
+                self.end_rollback(now);
+            }
+            (Action::Retire { side }, Phase::Retiring { outcome, .. }) => {
+                self.record(now, Content::Retired { side });
+                self.go(Phase::Releasing { outcome }, now);
+            }
+            _ => {}
+        }
+    }
+
+    fn work_failed(&mut self, failure: Failure, now: Timestamp) {
+        self.flight.work_failures += 1;
+        let most = if failure.kind == FailureKind::Invalid { HOPELESS_TRIES } else { TRIES };
+        let phase = self.state.phase.clone();
+        if matches!(phase, Phase::RollingBack { .. }) || self.flight.work_failures < most {
+            return self.retry(Slot::Work, Urgency::Patient, &failure, now);
+        }
+        self.note_failure(Slot::Work, &failure, now);
+        self.flight.take(Slot::Work);
+        self.flight.work_failures = 0;
+        match phase {
+            // What is left behind harms nobody, and the record says so.
+            Phase::Retiring { outcome, .. } => self.go(Phase::Releasing { outcome }, now),
+            _ => self.roll_back(Reason::WorkloadFailed { failure }, now),
+        }
+    }
+
+    /// Tells whether the old version is going, so that there is no way back any more.
+    pub(super) fn old_is_going(&self) -> bool {
+        matches!(self.state.phase, Phase::Retiring { outcome: Outcome::Promoted, .. })
+            && self.flight.get(Slot::Work).is_some()
+    }
+
+    /// Returns for how long the canary has been waited for, in milliseconds, and what for.
+    pub(super) fn waits_for_canary(&self, now: Timestamp) -> Option<(u64, &str)> {
+        let since = self.state.preparing.filter(|_| !self.is_ready())?;
+        Some((millis(now.since(since)), &self.flight.ready.why))
+    }
+}
+
+/// Returns the side that has no traffic any more.
+fn retired(outcome: &Outcome, how: How) -> Side {
+    match (outcome, how) {
+        (Outcome::Promoted, How::Swap) => Side::Stable,
+        (Outcome::Promoted, How::InPlace) | (Outcome::RolledBack { .. }, _) => Side::Canary,
+    }
+}
