@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::flight::{Flight, Pending, Status, Urgency, backoff};
+use super::judge::Look;
 use super::{Action, Effect, Phase, Reply, Rollout};
 use crate::ports::{Applied, Call, Observed};
 use crate::record::{Content, Reason};
@@ -254,8 +255,13 @@ impl Rollout {
         let Some(stage) = self.watched_stage() else {
             return;
         };
-        let at = (stage, self.state.routed);
-        let judged = self.state.judge.judge(&self.policy, at, (&queries, until), answers, now);
+        let held = match self.state.phase {
+            Phase::Holding { held_ms, .. } | Phase::Entering { held_ms, .. } => held_ms,
+            _ => 0,
+        };
+        let left = self.stage(stage).hold().saturating_sub(Duration::from_millis(held));
+        let look = Look { stage, weight: self.state.routed, left };
+        let judged = self.state.judge.judge(&self.policy, look, (&queries, until), answers, now);
         self.judged(judged, now);
     }
 

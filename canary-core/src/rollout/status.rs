@@ -96,7 +96,7 @@ impl Rollout {
         };
         let stage = self.stage(stage);
         let live =
-            !judge::any_applies(&self.policy, self.state.routed) && self.state.paused.is_none();
+            !judge::measured_at(&self.policy, self.state.routed) && self.state.paused.is_none();
         let since = if live { millis(now.since(self.state.counted_to)) } else { 0 };
         let held_ms = held_ms.saturating_add(since).min(stage.hold_ms);
         let waiting = match stage.gates.get(opened) {

@@ -33,7 +33,7 @@ impl Rollout {
             Phase::RollingBack { stuck_at, .. } => Some(*stuck_at),
             Phase::Holding { stage, held_ms, opened, asked } => {
                 let running = self.state.paused.is_none();
-                let live = running && !judge::any_applies(&self.policy, self.state.routed);
+                let live = running && !judge::measured_at(&self.policy, self.state.routed);
                 let hold = if live { hold_ends(*held_ms, self.stage(*stage).hold()) } else { None };
                 let gate =
                     if running { self.gate_times_out(*stage, *opened, *asked) } else { None };
@@ -46,7 +46,7 @@ impl Rollout {
     pub(super) fn count_live_time(&mut self, now: Timestamp) {
         let since = now.since(self.state.counted_to);
         self.state.counted_to = self.state.counted_to.max(now);
-        let unchecked = !judge::any_applies(&self.policy, self.state.routed);
+        let unchecked = !judge::measured_at(&self.policy, self.state.routed);
         if self.state.paused.is_none()
             && let Phase::Holding { held_ms, .. } = &mut self.state.phase
             && unchecked
@@ -74,7 +74,7 @@ impl Rollout {
 
     /// Takes in what a tick showed.
     pub(super) fn judged(&mut self, judged: Judged, now: Timestamp) {
-        let Judged { mut judgement, covered, guilty } = judged;
+        let Judged { mut judgement, covered, guilty, asks: _ } = judged;
         if let (Ruling::GoOn, Some(window), None) = (judgement.ruling, covered, self.state.paused) {
             let seen = self.observed(window);
             if let Phase::Holding { held_ms, .. } = &mut self.state.phase {
@@ -89,6 +89,7 @@ impl Rollout {
         match guilty {
             Some(Guilt::Check(result)) => self.roll_back(Reason::Check(result), now),
             Some(Guilt::Silence { for_ms }) => self.roll_back(Reason::Silence { for_ms }, now),
+            Some(Guilt::Errors { for_ms }) => self.roll_back(Reason::SourceFailed { for_ms }, now),
             None => {}
         }
     }
@@ -125,7 +126,7 @@ impl Rollout {
 
     /// Tells whether the last verdict lets the rollout go on: passing and fresh, where any check applies.
     fn may_leave(&self, now: Timestamp) -> bool {
-        !judge::any_applies(&self.policy, self.state.routed)
+        !judge::measured_at(&self.policy, self.state.routed)
             || self.state.judge.is_passing(&self.policy, now)
     }
 
