@@ -19,10 +19,18 @@ pub(super) fn signal_applies(policy: &Policy, signal: &Signal, weight: Weight) -
             .any(|c| c.then != Then::Warn && reads(c) && c.kind.applies_at(weight))
 }
 
-/// Tells whether any check that can stop the rollout applies at this weight.
-pub(in crate::rollout) fn any_applies(policy: &Policy, weight: Weight) -> bool {
-    (policy.hard_limit() && weight.is_mixed())
-        || policy.checks().iter().any(|c| c.then != Then::Warn && c.kind.applies_at(weight))
+/// Tells whether what counts at this weight is what was measured: a check that binds reads a metric there, or
+/// the hard limit applies.
+pub(in crate::rollout) fn measured_at(policy: &Policy, weight: Weight) -> bool {
+    let reads =
+        |check: &Check| check.is_binding() && check.applies_at(weight) && !check.kind.only_gates();
+    (policy.hard_limit() && weight.is_mixed()) || policy.checks().iter().any(reads)
+}
+
+/// Tells whether anything that can stop the rollout is looked at at this weight: metrics or gates.
+pub(in crate::rollout) fn judged_at(policy: &Policy, weight: Weight) -> bool {
+    measured_at(policy, weight)
+        || policy.checks().iter().any(|check| check.is_binding() && check.applies_at(weight))
 }
 
 /// Returns the longest stretch of covered time that any check of a signal looks back.

@@ -8,7 +8,7 @@ mod counted;
 mod history;
 mod threshold;
 
-pub(super) use applies::any_applies;
+pub(super) use applies::{judged_at, measured_at};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +17,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::analysis::{EvidenceLimits, Starts};
 use crate::policy::{Check, CheckKind, Policy, Quantile, Then};
+use crate::ports::Decision;
 use crate::record::{CheckResult, Finding, Judgement, Ruling, Verdict};
 use crate::value::{
-    BySide, Failure, FailureKind, Measured, Query, Reading, Signal, Timestamp, Weight, Window,
-    millis,
+    BySide, Failure, FailureKind, GateName, Measured, Query, Reading, Signal, Timestamp, Weight,
+    Window, millis,
 };
 use applies::{longest_look_back, signal_applies};
 use counted::{Weighing, counts, hard_limit, weigh};
@@ -64,12 +65,28 @@ pub(super) struct Judged {
     pub(super) covered: Option<Window>,
     /// Why the canary is to be taken back, if it is.
     pub(super) guilty: Option<Guilt>,
+    /// What asks a person whether to go on.
+    pub(super) asks: Vec<CheckResult>,
 }
+
+/// Says where the rollout stands when it is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    pub(super) stage: usize,
+    pub(super) weight: Weight,
+    /// How much of the stage's hold is left before this look.
+    pub(super) left: Duration,
+}
+
+/// Says what a stage's own requests do not show yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unmet(pub(super) Vec<String>);
 
 #[derive(Debug)]
 pub(super) enum Guilt {
     Check(CheckResult),
     Silence { for_ms: u64 },
+    Errors { for_ms: u64 },
 }
 
 /// What the source said of one signal at this tick.
@@ -139,11 +156,49 @@ impl Judge {
         self.passing && now.since(self.covered_to) <= fresh
     }
 
+    /// Begins a stage: what is counted for it alone begins anew.
+    pub(super) fn enter_stage(&mut self, _stage: usize) {}
+
+    /// Remembers a watched gate's last word.
+    pub(super) fn gate_said(
+        &mut self,
+        _gate: &GateName,
+        _said: Result<Decision, Failure>,
+        _at: Timestamp,
+    ) {
+    }
+
+    /// Returns the check that a gate's no fails at once.
+    pub(super) fn gate_rejects(
+        &self,
+        _policy: &Policy,
+        _gate: &GateName,
+        _look: Look,
+        _now: Timestamp,
+    ) -> Option<CheckResult> {
+        None
+    }
+
+    /// Tells whether every watched gate that binds at this weight is open.
+    pub(super) fn gates_pass(&self, _policy: &Policy, _weight: Weight, _now: Timestamp) -> bool {
+        true
+    }
+
+    /// Lets a check only warn for the rest of the stage; false if there is none of this name.
+    pub(super) fn excuse(&mut self, _policy: &Policy, _check: &str) -> bool {
+        false
+    }
+
+    /// Tells whether the stage's own requests show what they must.
+    pub(super) fn passed(&self, _policy: &Policy, _stage: usize) -> Result<(), Unmet> {
+        Ok(())
+    }
+
     /// Judges one tick.
     pub(super) fn judge(
         &mut self,
         policy: &Policy,
-        (stage, weight): (usize, Weight),
+        Look { stage, weight, left: _ }: Look,
         asked: (&[Query], Timestamp),
         answers: &[Result<Measured, Failure>],
         now: Timestamp,
@@ -245,7 +300,7 @@ impl Judge {
         self.passing = ruling == Ruling::GoOn;
         if guilt.is_some() {
             ruling = Ruling::RollBack;
-        } else if self.passing && covered.is_none() && any_applies(policy, weight) {
+        } else if self.passing && covered.is_none() && measured_at(policy, weight) {
             ruling = Ruling::Wait;
         }
         let judgement = Judgement {
@@ -262,7 +317,7 @@ impl Judge {
             held_ms: 0,
             notes: notes(&self.tracks, seen),
         };
-        Judged { judgement, covered, guilty: guilt }
+        Judged { judgement, covered, guilty: guilt, asks: Vec::new() }
     }
 
     /// Says why the canary is to be taken back: by a failed check, or because the source was silent too long.
@@ -293,9 +348,7 @@ impl Judge {
                 Ruling::Wait => standing.unwrap_or(Ruling::Wait),
                 newer => *standing.insert(newer),
             };
-            if severity(ruling) > severity(worst) {
-                worst = ruling;
-            }
+            worst = worst.max(ruling);
         }
         worst
     }
@@ -354,16 +407,6 @@ fn ruling_of(check: &CheckResult) -> Ruling {
         (Verdict::Fail | Verdict::NoData | Verdict::Error | Verdict::Inconclusive, _) => {
             Ruling::Hold
         }
-    }
-}
-
-const fn severity(ruling: Ruling) -> u8 {
-    match ruling {
-        Ruling::GoOn => 0,
-        Ruling::Wait => 1,
-        Ruling::Hold => 2,
-        Ruling::Ask => 3,
-        Ruling::RollBack => 4,
     }
 }
 
