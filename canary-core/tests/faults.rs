@@ -12,6 +12,10 @@ use canary_core::simulate::{Opening, Simulation};
 use canary_core::value::{FailureKind, Traffic, Version, Weight};
 use support::{Bench, T0, entering, holding, policy, raising, reply_pending, s};
 
+fn opened(b: &Bench) -> Option<usize> {
+    b.rollout.phase().asking().map(|gates| gates.opened)
+}
+
 #[test]
 fn a_pause_between_two_tries_is_quiet() {
     let (mut b, _) = Bench::start(policy());
@@ -57,11 +61,7 @@ fn a_window_that_spans_a_pause_counts_without_it() {
     b.saved_latest();
     b.tick(s(10));
     b.measured(0);
-    assert!(
-        matches!(b.rollout.phase(), Phase::Holding { held_ms: 10_000, .. }),
-        "{:?}",
-        b.rollout.phase()
-    );
+    assert!(support::held_ms(&b) == Some(10_000), "{:?}", b.rollout.phase());
 }
 
 fn restart(b: &mut Bench) {
@@ -86,20 +86,14 @@ fn approval_survives_a_restart() {
         .build()
         .unwrap();
     let (mut b, _) = Bench::start(p);
-    b.go_on_until(|b| {
-        matches!(b.rollout.phase(), Phase::Holding { opened: 1, asked: Some(_), .. })
-    });
+    b.go_on_until(|b| opened(b) == Some(1) && b.rollout.asked().is_some());
     b.saved_latest();
     restart(&mut b);
     b.observed(Weight::percent(50));
     b.saved_latest();
     b.route_ok();
     b.saved_latest();
-    assert!(
-        matches!(b.rollout.phase(), Phase::Holding { opened: 1, .. }),
-        "{:?}",
-        b.rollout.phase()
-    );
+    assert!(opened(&b) == Some(1), "{:?}", b.rollout.phase());
 }
 
 #[test]
@@ -113,7 +107,7 @@ fn gate_timeout_survives_restarts() {
         .build()
         .unwrap();
     let (mut b, _) = Bench::start(p);
-    b.go_on_until(|b| matches!(b.rollout.phase(), Phase::Holding { asked: Some(_), .. }));
+    b.go_on_until(|b| b.rollout.asked().is_some());
     b.saved_latest();
     let asked = b.now;
     for _ in 0..10 {
@@ -226,7 +220,7 @@ fn a_weight_that_was_not_asked_for_is_not_accepted() {
                 b.records.iter().map(|r| format!("{r}\n")).collect::<String>()
             );
         }
-        if let Phase::Holding { asked: Some(_), .. } = b.rollout.phase() {
+        if b.rollout.asked().is_some() {
             b.command(CommandKind::Approve { gate: "oncall".parse().unwrap() });
             continue;
         }

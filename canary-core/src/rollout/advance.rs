@@ -16,9 +16,13 @@ impl Rollout {
         self.expire_calls(now);
         self.count_live_time(now);
         self.look_if_due(now);
-        self.move_on(now);
-        self.work_if_wanted(now);
-        self.route_if_wanted(now);
+        // One phase may lead to the next at once; the plan has an end, and so has this.
+        self.flight.went = true;
+        while std::mem::take(&mut self.flight.went) {
+            self.move_on(now);
+            self.work_if_wanted(now);
+            self.route_if_wanted(now);
+        }
         self.run_due_calls(now);
         self.call_stuck(now);
         self.call_stalled(now);

@@ -106,7 +106,7 @@ impl Rollout {
 
     /// Takes in an answer; one to an unknown or old call changes nothing, nor does one of another sort.
     pub(super) fn replied(&mut self, id: EffectId, attempt: u32, reply: Reply, now: Timestamp) {
-        let Some(slot) = self.flight.awaiting(id, attempt) else { return };
+        let Some(slot) = self.flight.asked(id, attempt) else { return };
         match (slot, reply) {
             (Slot::Route, Reply::Applied(result)) => self.applied(result, now),
             (Slot::Route, Reply::Observed(result)) => self.observed_route(result, now),
@@ -124,7 +124,13 @@ impl Rollout {
     }
 
     /// Tries a call again later.
-    pub(super) fn retry(&mut self, slot: Slot, urgency: Urgency, failure: &Failure, now: Timestamp) {
+    pub(super) fn retry(
+        &mut self,
+        slot: Slot,
+        urgency: Urgency,
+        failure: &Failure,
+        now: Timestamp,
+    ) {
         self.note_failure(slot, failure, now);
         self.again(slot, urgency, Some(failure), now);
     }

@@ -164,9 +164,9 @@ impl Rollout {
             Some(ask) if ask.gate != *gate => {
                 Err(Answer::impossible(format!("gate {} is being asked, not {gate}", ask.gate)))
             }
-            Some(_) if self.policy.gate(gate).kind != GateKind::Approval => Err(
-                Answer::impossible(format!("gate {gate} is no approval: it decides by itself")),
-            ),
+            Some(_) if self.policy.gate(gate).kind != GateKind::Approval => {
+                Err(Answer::impossible(format!("gate {gate} is no approval: it decides by itself")))
+            }
             Some(_) => Ok(()),
         }
     }

@@ -67,6 +67,8 @@ pub(super) struct Flight {
     /// When the router last accepted anything: what was observed before says nothing.
     pub(super) routed_at: Timestamp,
     pub(super) ready: Ready,
+    /// Whether the phase has changed in this step: what it wants has to be looked at again.
+    pub(super) went: bool,
     /// How often in a row what runs the versions has failed.
     pub(super) work_failures: u32,
 }
@@ -128,7 +130,7 @@ impl Flight {
     }
 
     /// Returns the place whose call waits for this answer.
-    pub(super) fn awaiting(&self, id: EffectId, attempt: u32) -> Option<Slot> {
+    pub(super) fn asked(&self, id: EffectId, attempt: u32) -> Option<Slot> {
         let awaits = |p: &Pending| p.id == id && p.attempt == attempt && p.is_running();
         self.slots().find(|slot| self.get(*slot).is_some_and(awaits))
     }
@@ -196,7 +198,8 @@ mod tests {
         let id: RolloutId = "a".parse().unwrap();
         let failure =
             Failure { retry_after_ms: Some(30_000), ..Failure::new(FailureKind::RateLimited, "") };
-        let wait = |urgency, attempt| backoff(urgency, &id, EffectId::new(7), attempt, Some(&failure));
+        let wait =
+            |urgency, attempt| backoff(urgency, &id, EffectId::new(7), attempt, Some(&failure));
         assert_eq!(wait(Urgency::Now, 1), Duration::ZERO);
         assert!((1..100).all(|n| wait(Urgency::Now, n) <= Duration::from_millis(2_500)));
         assert!((1..100).all(|n| wait(Urgency::Patient, n) >= Duration::from_secs(30)));

@@ -60,8 +60,9 @@ impl Rollout {
         true
     }
 
-    /// Returns the gate that is being asked.
-    pub(super) fn asked(&self) -> Option<&Ask> {
+    /// Returns the gate that is being asked, and where; since when stands in the [phase](Phase::asking).
+    #[must_use]
+    pub fn asked(&self) -> Option<&Ask> {
         self.state.phase.asking()?.since?;
         self.next_ask()
     }

@@ -231,6 +231,7 @@ impl Rollout {
         let (from, to) = (self.state.phase.name(), phase.name());
         debug_assert!(table::leads(from, to), "no way leads from {from} to {to}");
         self.state.phase = phase;
+        self.flight.went = true;
         self.moved(now);
     }
 

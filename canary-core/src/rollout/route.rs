@@ -174,7 +174,10 @@ impl Rollout {
     pub(super) fn route_seen(&mut self, seen: Observed, began: Timestamp, now: Timestamp) {
         let stands = matches!(
             self.state.phase,
-            Phase::Opening { .. } | Phase::Holding { .. } | Phase::Promoting { .. } | Phase::Closing { .. }
+            Phase::Opening { .. }
+                | Phase::Holding { .. }
+                | Phase::Promoting { .. }
+                | Phase::Closing { .. }
         );
         let old = began < self.flight.routed_at || !self.flight.claimed;
         if !stands || old || self.flight.get(Slot::Route).is_some() {
@@ -196,7 +199,8 @@ impl Rollout {
         let expected = std::mem::replace(&mut self.state.traffic, found.clone());
         if !self.flight.claimed && found.canary < expected.canary {
             let then = Drift::PutBack;
-            let content = Content::Drifted { expected: expected.clone(), found: found.clone(), then };
+            let content =
+                Content::Drifted { expected: expected.clone(), found: found.clone(), then };
             self.record(now, content);
             self.roll_back(Reason::TakenBack { expected, found }, now);
             return false;

@@ -218,8 +218,10 @@ mod tests {
 
     #[test]
     fn a_newer_form_is_called_newer_whatever_it_holds() {
-        let policy =
-            Policy::builder("shop").stage("full", crate::value::Weight::FULL, Duration::ZERO).build().unwrap();
+        let policy = Policy::builder("shop")
+            .stage("full", crate::value::Weight::FULL, Duration::ZERO)
+            .build()
+            .unwrap();
         let (rollout, _) = Rollout::start("shop-1".parse().unwrap(), policy, Timestamp::EPOCH);
         let text = serde_json::to_string(&rollout.snapshot()).unwrap();
         assert_eq!(serde_json::from_str::<Snapshot>(&text).unwrap(), rollout.snapshot());

@@ -20,8 +20,10 @@ impl Rollout {
             Phase::Holding { hold } if self.is_held(&hold) && self.may_leave(now) => {
                 self.leave(&hold, now);
             }
-            Phase::Closing { .. } if self.flight.claimed && !self.ask_next_gate(now) => {
-                self.retire(Outcome::Promoted, now);
+            Phase::Closing { .. } if self.flight.claimed => {
+                if !self.ask_next_gate(now) {
+                    self.retire(Outcome::Promoted, now);
+                }
             }
             _ => {}
         }
@@ -50,7 +52,8 @@ impl Rollout {
             && if judge::measured_at(&self.policy, weight) {
                 judge.is_passing(&self.policy, now)
             } else {
-                !judge::judged_at(&self.policy, weight) || judge.gates_pass(&self.policy, weight, now)
+                !judge::judged_at(&self.policy, weight)
+                    || judge.gates_pass(&self.policy, weight, now)
             }
     }
 

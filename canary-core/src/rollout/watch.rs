@@ -60,7 +60,8 @@ impl Rollout {
         if let Some(result) = self.state.judge.gate_rejects(&self.policy, &name, self.look(), now) {
             return self.roll_back(Reason::Check(result), now);
         }
-        let waits = |slot: Slot| matches!(slot, Slot::Watched(_)) && self.flight.get(slot).is_some();
+        let waits =
+            |slot: Slot| matches!(slot, Slot::Watched(_)) && self.flight.get(slot).is_some();
         if !self.flight.slots().any(waits) && !self.is_measured() {
             let look = self.look();
             let judged = self.state.judge.judge(&self.policy, look, (&[], now), &[], now);

@@ -29,8 +29,9 @@ impl Rollout {
 
     /// Tells whether the canary is ready for what comes next.
     pub(super) fn is_ready(&self) -> bool {
-        self.wanted_capacity()
-            .is_none_or(|wanted| self.flight.ready.weight.is_some_and(|ready| ready >= wanted.weight))
+        self.wanted_capacity().is_none_or(|wanted| {
+            self.flight.ready.weight.is_some_and(|ready| ready >= wanted.weight)
+        })
     }
 
     /// Asks what runs the versions for what the phase wants, where nothing is under way.

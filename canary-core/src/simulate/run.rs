@@ -10,7 +10,7 @@ use crate::ports::Decision;
 use crate::record::Record;
 use crate::report::Report;
 use crate::rollout::{
-    Action, Command, CommandKind, Effect, Event, Phase, Reply, Rollout, Snapshot,
+    Action, Asking, Command, CommandKind, Effect, Event, Reply, Rollout, Snapshot,
 };
 use crate::value::{
     Actor, BySide, CommandId, Epoch, Failure, FailureKind, GateName, RolloutId, Timestamp,
@@ -157,7 +157,7 @@ struct Run<'a, F> {
     given: usize,
     /// The gate that an approval was last arranged for: once in each stage and place, and again for each new
     /// holder, since what the one before was told may be lost.
-    arranged: Option<(usize, usize, Epoch)>,
+    arranged: Option<(Option<usize>, usize, Epoch)>,
     /// The approval that is still to come.
     approval: Option<(Timestamp, GateName)>,
     saved: Option<Snapshot>,
@@ -300,10 +300,8 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
     }
 
     fn ask_gate(&self, gate: &GateName) -> Reply {
-        let waited = match self.rollout.phase() {
-            Phase::Holding { asked: Some(asked), .. } => self.now.since(*asked),
-            _ => Duration::ZERO,
-        };
+        let since = self.rollout.phase().asking().and_then(|gates| gates.since);
+        let waited = since.map_or(Duration::ZERO, |since| self.now.since(since));
         let decision = match self.opening(gate) {
             Opening::AtOnce => Decision::Open,
             Opening::After(wait) if waited >= wait => Decision::Open,
@@ -319,15 +317,13 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
 
     /// Lets somebody approve the gate that waits for it, when the plan says so.
     fn arrange_approval(&mut self) {
-        let Phase::Holding { stage, opened, asked: Some(asked), .. } = *self.rollout.phase() else {
-            return;
-        };
-        let Some(gate) =
-            self.rollout.policy().stages().get(stage).and_then(|s| s.gates.get(opened)).cloned()
+        let asking = self.rollout.phase().asking().copied();
+        let Some((gate, Asking { opened, since: Some(asked), .. })) =
+            self.rollout.asked().map(|ask| ask.gate.clone()).zip(asking)
         else {
             return;
         };
-        let place = Some((stage, opened, self.rollout.epoch()));
+        let place = Some((self.rollout.phase().stage(), opened, self.rollout.epoch()));
         if self.arranged == place || self.rollout.policy().gate(&gate).kind != GateKind::Approval {
             return;
         }

@@ -182,7 +182,7 @@ impl Bench {
                 Some(Action::AskGate { .. }) => drop(self.decided(Decision::Open)),
                 Some(Action::Release) => drop(self.release_ok()),
                 Some(other) => panic!("no workload was given: {other}"),
-                None if matches!(self.rollout.phase(), Phase::Holding { asked: Some(_), .. }) => {
+                None if self.rollout.asked().is_some() => {
                     self.command(CommandKind::Approve { gate: "oncall".parse().unwrap() });
                 }
                 None => {
@@ -265,12 +265,18 @@ pub(crate) fn entering(b: &Bench) -> bool {
 
 /// Tells whether a weight stands and no gate is asked.
 pub(crate) fn holding(b: &Bench) -> bool {
-    matches!(b.rollout.phase(), Phase::Holding { asked: None, .. })
+    matches!(b.rollout.phase(), Phase::Holding { .. }) && b.rollout.asked().is_none()
 }
 
 /// Tells whether the router is being asked for a weight.
 pub(crate) fn raising(b: &Bench) -> bool {
     entering(b) && !b.open.is_empty()
+}
+
+/// Returns how much of the hold has been observed, in milliseconds, while a weight stands.
+pub(crate) fn held_ms(b: &Bench) -> Option<u64> {
+    matches!(b.rollout.phase(), Phase::Holding { .. })
+        .then(|| b.rollout.phase().hold().unwrap().held_ms)
 }
 
 /// Returns a number of seconds.
