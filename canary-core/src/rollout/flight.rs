@@ -82,6 +82,15 @@ pub(super) struct Ready {
     pub(super) since: Option<Timestamp>,
     /// What it was last said to wait for.
     pub(super) why: String,
+    /// The weight for which it was last said to be ready.
+    pub(super) told: Option<Weight>,
+}
+
+impl Ready {
+    /// Forgets how ready it is: that has to be asked again before each raise.
+    pub(super) fn again(&mut self) {
+        *self = Self { told: self.told, ..Self::default() };
+    }
 }
 
 impl Flight {

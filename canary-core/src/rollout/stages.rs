@@ -97,7 +97,7 @@ impl Rollout {
         let (name, weight) = (self.stage(stage).name.clone(), self.stage(stage).weight);
         self.state.questions.clear();
         self.state.preparing = None;
-        self.flight.ready = super::flight::Ready::default();
+        self.flight.ready.again();
         self.state.judge.enter_stage(stage);
         self.record(now, Content::StageEntered { stage, name, weight });
     }

@@ -108,10 +108,14 @@ impl Rollout {
             return self.again(Slot::Work, Urgency::Poll, None, now);
         }
         self.flight.take(Slot::Work);
-        self.flight.ready = Ready { weight: Some(ready_for), ..Ready::default() };
+        let told = self.flight.ready.told == Some(wanted.weight);
+        let told_for = Some(wanted.weight);
+        self.flight.ready = Ready { weight: Some(ready_for), told: told_for, ..Ready::default() };
         self.state.preparing = None;
         self.moved(now);
-        self.record(now, Content::CanaryReady { weight: wanted.weight });
+        if !told {
+            self.record(now, Content::CanaryReady { weight: wanted.weight });
+        }
     }
 
     /// Takes in how far stable's replacement, its restoration or a retirement is.

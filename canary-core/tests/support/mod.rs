@@ -4,12 +4,14 @@
 use std::time::Duration;
 
 use canary_core::policy::{Check, GateSpec, Patience, Policy, Then};
-use canary_core::ports::{Applied, Call, Decision, Observed};
+use canary_core::ports::{Applied, Call, Decision, Observed, Progress, Readiness};
 use canary_core::record::{Content, Record};
-use canary_core::rollout::{Action, Command, CommandKind, Effect, Event, Phase, Reply, Rollout};
+use canary_core::rollout::{
+    Action, Begin, Command, CommandKind, Effect, Event, Phase, Reply, Rollout,
+};
 use canary_core::value::{
-    Counts, Failure, FailureKind, Measured, Query, Reading, Timestamp, Traffic, Version, Weight,
-    Window,
+    Counts, Failure, FailureKind, Measured, Query, Reading, StageRef, Timestamp, Traffic, Version,
+    Weight, Window,
 };
 
 pub(crate) const T0: Timestamp = Timestamp::from_millis(1_000_000);
@@ -52,6 +54,16 @@ impl Bench {
         };
         let shown = bench.take(effects);
         (bench, shown)
+    }
+
+    /// Begins a rollout that has a workload.
+    pub(crate) fn with_workload(policy: Policy) -> Self {
+        let (mut bench, _) = Self::start(policy.clone());
+        let begin = Begin::new("shop-1".parse().unwrap(), policy).with_workload(true);
+        let (rollout, effects) = Rollout::begin(begin, T0);
+        bench.rollout = rollout;
+        bench.take(effects);
+        bench
     }
 
     /// Brings a rollout to where it holds at a weight, with everything saved.
@@ -161,6 +173,45 @@ impl Bench {
         self.reply("gate", |_| Reply::Decided(Ok(decision)))
     }
 
+    pub(crate) fn ready(&mut self, readiness: Readiness) -> Vec<String> {
+        self.reply("make the canary ready", |_| Reply::Prepared(Ok(readiness)))
+    }
+
+    pub(crate) fn progressed(&mut self, progress: Progress) -> Vec<String> {
+        let at = self.open.iter().position(|(_, action)| {
+            matches!(
+                action,
+                Action::Promote { .. } | Action::Restore { .. } | Action::Retire { .. }
+            )
+        });
+        let (call, _) = self.open.remove(at.expect("something is under way"));
+        let reply = Reply::Progressed(Ok(progress));
+        self.step(Event::Reply { id: call.id, attempt: call.attempt, reply })
+    }
+
+    /// Looks at the route without being asked.
+    pub(crate) fn seen(&mut self, weight: Weight) -> Vec<String> {
+        self.seen_since(weight, self.now)
+    }
+
+    pub(crate) fn seen_since(&mut self, weight: Weight, began: Timestamp) -> Vec<String> {
+        self.version += 1;
+        let version = Version::new(format!("v{}", self.version));
+        let observed = Observed::new(Traffic::to_canary(weight), version);
+        self.step(Event::Observed { observed, began })
+    }
+
+    /// Tells whether such a call is open.
+    pub(crate) fn opened(&self, sort: &str) -> bool {
+        self.open.iter().any(|(_, action)| action.to_string().contains(sort))
+    }
+
+    /// Returns what was told, but for the judgements.
+    pub(crate) fn told(&self) -> Vec<String> {
+        let judged = |record: &&Record| !matches!(record.content, Content::Judged(_));
+        self.records.iter().filter(judged).map(|record| name(&record.content)).collect()
+    }
+
     pub(crate) fn release_ok(&mut self) -> Vec<String> {
         self.reply("marks", |_| Reply::Released(Ok(())))
     }
@@ -175,16 +226,12 @@ impl Bench {
             if until(self) {
                 return;
             }
-            match self.open.first().map(|(_, action)| action.clone()) {
-                Some(Action::Route { .. }) => drop(self.route_ok()),
-                Some(Action::Observe) => drop(self.observed(self.rollout.weight())),
-                Some(Action::Measure { .. }) => drop(self.measured(0)),
-                Some(Action::AskGate { .. }) => drop(self.decided(Decision::Open)),
-                Some(Action::Release) => drop(self.release_ok()),
-                Some(other) => panic!("no workload was given: {other}"),
-                None if self.rollout.asked().is_some() => {
-                    self.command(CommandKind::Approve { gate: "oncall".parse().unwrap() });
-                }
+            if !self.open.is_empty() {
+                self.answer_first();
+                continue;
+            }
+            match self.rollout.asked().map(|ask| ask.gate.clone()) {
+                Some(gate) => drop(self.command(CommandKind::Approve { gate })),
                 None => {
                     if let Some(deadline) = self.rollout.deadline() {
                         self.now = deadline;
@@ -194,6 +241,29 @@ impl Bench {
             }
         }
         panic!("it never came to that: {:?}", self.rollout.phase());
+    }
+
+    /// Answers the first open call as one hopes for.
+    pub(crate) fn answer_first(&mut self) {
+        let (_, action) = self.open[0].clone();
+        match action {
+            Action::Route { .. } => drop(self.route_ok()),
+            Action::Observe => drop(self.observed(self.rollout.weight())),
+            Action::Measure { .. } => drop(self.measured(0)),
+            Action::AskGate { .. } => drop(self.decided(Decision::Open)),
+            Action::Release => drop(self.release_ok()),
+            Action::Prepare { capacity } => drop(self.ready(Readiness::ready_for(capacity.weight))),
+            Action::Promote { .. } | Action::Restore { .. } | Action::Retire { .. } => {
+                self.progressed(Progress::Done);
+            }
+        }
+    }
+
+    pub(crate) fn command_at(&mut self, kind: CommandKind, stage: &str) -> Vec<String> {
+        self.commands += 1;
+        let id = format!("c{}", self.commands).parse().unwrap();
+        let command = Command::new(id, "ana".parse().unwrap(), kind);
+        self.step(Event::Command(command.at(StageRef::new(stage))))
     }
 
     /// Saves whatever state was asked to be saved last.
