@@ -9,7 +9,7 @@ use canary_core::record::Content;
 use canary_core::rollout::Waiting;
 use canary_core::rollout::{Action, CommandKind, Event, Phase, Reply, Rollout};
 use canary_core::simulate::{Opening, Simulation};
-use canary_core::value::{FailureKind, Traffic, Version, Weight};
+use canary_core::value::{Failure, FailureKind, Traffic, Version, Weight};
 use support::{Bench, T0, entering, holding, policy, raising, reply_pending, s};
 
 fn opened(b: &Bench) -> Option<usize> {
@@ -300,4 +300,40 @@ fn a_way_back_that_ends_elsewhere_is_tried_again_with_pauses() {
         });
     }
     assert!(n < 20, "{n} calls at one instant");
+}
+
+#[test]
+fn a_store_that_is_down_for_long_makes_no_endless_row_of_records() {
+    let mut spec = policy().spec().clone();
+    spec.stages[0].hold_ms = 1_000_000_000;
+    let mut b = Bench::holding_at(Weight::percent(10), Policy::from_spec(spec).unwrap());
+    let told = b.records.len();
+    let before = b.rollout.report().requests().canary.total;
+    for _ in 0..2_000 {
+        b.now = b.rollout.deadline().unwrap();
+        let effects = b.step(Event::Tick);
+        if b.opened("measure") {
+            b.measured(1);
+        }
+        for rev in effects.iter().filter_map(|e| e.strip_prefix("persist ")) {
+            let failure = Failure::new(FailureKind::Unavailable, "down");
+            b.step(Event::Persisted { rev: rev.parse().unwrap(), result: Err(failure) });
+        }
+    }
+    let counted = b.rollout.report().requests().canary.total - before;
+    for _ in 0..3 {
+        b.now = b.rollout.deadline().unwrap();
+        b.step(Event::Tick);
+        b.saved_up_to(5_000);
+    }
+    let records = &b.records[told..];
+    assert!(records.len() < 300, "{} records", records.len());
+    let sum: u64 = records
+        .iter()
+        .filter_map(|record| match &record.content {
+            Content::Judged(judgement) => judgement.requests.map(|requests| requests.canary.total),
+            _ => None,
+        })
+        .sum();
+    assert!(counted > 50_000 && sum >= counted, "{sum} of {counted} requests told");
 }

@@ -219,6 +219,23 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// Tells whether another look came to the same in the same place.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let place = |j: &Self| (j.stage, j.weight, j.ruling);
+        place(self) == place(other)
+    }
+
+    /// Makes one look of two that follow each other: requests are added, the rest is the later one's.
+    pub(crate) fn take_in(&mut self, later: &Self) {
+        let earlier = std::mem::replace(self, later.clone());
+        self.window.after = earlier.window.after.min(later.window.after);
+        if let Some(before) = earlier.requests {
+            let sum = self.requests.get_or_insert_with(BySide::default);
+            sum.stable.add(before.stable);
+            sum.canary.add(before.canary);
+        }
+    }
+
     /// Returns the canary's measured share of the requests, 0 to 1.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]

@@ -135,6 +135,16 @@ impl Report {
         self.keep(record);
     }
 
+    /// Takes in that the last look's record was made one with the look after it.
+    pub(crate) fn fold_merged(&mut self, record: &Record, judgement: &Judgement) {
+        self.judge(judgement);
+        if let Some(last) = self.timeline.last_mut()
+            && last.number == record.number
+        {
+            last.clone_from(record);
+        }
+    }
+
     fn keep(&mut self, record: &Record) {
         if self.timeline.len() == TIMELINE {
             self.timeline.remove(TIMELINE / 2);

@@ -5,11 +5,14 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, Effect};
-use crate::record::{Content, Record};
+use crate::record::{Content, Judgement, Record};
 use crate::value::{CommandId, EffectId, Timestamp};
 
 /// How many tries to save the last state of an ended rollout are worth waiting for.
 const LAST_TRIES: u32 = 5;
+
+/// How many records may wait for a store before looks of the same sort become one.
+const PLENTY: usize = 256;
 
 /// Counts what was given out, and holds what observers have not been told.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -56,6 +59,24 @@ impl Ledger {
         let rev = self.next_rev();
         self.outbox.push_back((rev, Record::new(self.next_record, at, content)));
         &self.outbox[self.outbox.len() - 1].1
+    }
+
+    /// Takes a look's verdict into the last record where a store that is down would make too many of them.
+    ///
+    /// Nobody was told that record yet, so it may still change.
+    pub(super) fn merge(&mut self, judgement: &Judgement) -> Option<&Record> {
+        if self.outbox.len() < PLENTY {
+            return None;
+        }
+        let rev = self.next_rev();
+        let (needs, record) = self.outbox.back_mut()?;
+        let Content::Judged(last) = &mut record.content else { return None };
+        if !last.is_like(judgement) {
+            return None;
+        }
+        last.take_in(judgement);
+        *needs = rev;
+        Some(record)
     }
 
     /// Answers a command once what it changed is durable.

@@ -114,7 +114,10 @@ impl Rollout {
         if let Some(hold) = self.state.phase.hold() {
             judgement.held_ms = hold.held_ms;
         }
-        self.record(now, Content::Judged(judgement));
+        match self.state.ledger.merge(&judgement) {
+            Some(record) => self.state.report.fold_merged(record, &judgement),
+            None => self.record(now, Content::Judged(judgement)),
+        }
         match guilty {
             Some(Guilt::Check(result)) => self.roll_back(Reason::Check(result), now),
             Some(Guilt::Silence { for_ms }) => self.roll_back(Reason::Silence { for_ms }, now),

@@ -268,7 +268,11 @@ impl Bench {
 
     /// Saves whatever state was asked to be saved last.
     pub(crate) fn saved_latest(&mut self) {
-        for rev in 1..200 {
+        self.saved_up_to(200);
+    }
+
+    pub(crate) fn saved_up_to(&mut self, most: u64) {
+        for rev in 1..most {
             self.saved(rev);
         }
     }
