@@ -68,6 +68,7 @@ impl Judge {
         answers: &[Result<Measured, Failure>],
         now: Timestamp,
     ) -> Judged {
+        self.begin_if_entered(look.stage);
         let plan = self.plan(policy);
         let Work { mut states, mut active, .. } = std::mem::take(&mut self.work);
         states.clear();
@@ -344,7 +345,7 @@ impl Verdicts {
             self.failed = self.failed.or(Some(self.checks.len()));
         }
         self.lack = self.lack.or(lack);
-        if ruling == Ruling::Ask && !matches!(result.verdict, Verdict::Pending) {
+        if ruling == Ruling::Ask {
             self.asks.push(result.clone());
         }
         self.checks.push(result);

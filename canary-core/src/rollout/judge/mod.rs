@@ -19,7 +19,6 @@ mod tracks;
 
 pub(super) use applies::{judged_at, measured_at};
 pub(super) use look::{Guilt, Judged, Look};
-pub(super) use pass::Unmet;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +52,8 @@ pub(super) struct Judge {
     hard_limit: Memory,
     /// One for each check.
     checks: Vec<Memory>,
+    /// The stage that was entered and not looked at yet: until then nothing is counted for it.
+    entered: Option<usize>,
     /// Whether all of that lets the rollout go on.
     passing: bool,
     /// Up to when all signals that a check needs were covered.
@@ -91,6 +92,7 @@ impl Judge {
             gates: plan.gates.iter().map(Word::none_of).collect(),
             hard_limit: Memory::default(),
             checks: vec![Memory::default(); policy.checks().len()],
+            entered: None,
             passing: false,
             covered_to: now,
             lag_ms: None,
@@ -133,14 +135,20 @@ impl Judge {
         self.lag_ms = None;
     }
 
-    /// Begins a stage: what is counted for it alone begins anew, and nothing is excused any more.
-    ///
-    /// To be called when the stage's own weight stands: what is measured from then on is the stage's.
-    pub(super) fn enter_stage(&mut self) {
-        self.tracks.iter_mut().for_each(|track| track.stage = Tally::default());
-        self.abs.fill(None);
-        self.checks.iter_mut().for_each(Memory::enter_stage);
-        self.hard_limit.enter_stage();
+    /// Begins a stage: from the first look at it on, what is counted for it alone begins anew, and nothing is
+    /// excused any more. Looks at the stage before, while the weight is asked for, are that one's.
+    pub(super) const fn enter_stage(&mut self, stage: usize) {
+        self.entered = Some(stage);
+    }
+
+    fn begin_if_entered(&mut self, stage: usize) {
+        if self.entered == Some(stage) {
+            self.entered = None;
+            self.tracks.iter_mut().for_each(|track| track.stage = Tally::default());
+            self.abs.fill(None);
+            self.checks.iter_mut().for_each(Memory::enter_stage);
+            self.hard_limit.enter_stage();
+        }
     }
 
     /// Remembers a watched gate's last word.
@@ -161,11 +169,9 @@ impl Judge {
         &self,
         policy: &Policy,
         gate: &GateName,
-        weight: Weight,
+        Look { weight, .. }: Look,
         now: Timestamp,
     ) -> Option<CheckResult> {
-        let plan = self.plan(policy);
-        let sight = self.sight(policy, &plan, weight, now);
         let bears = |check: &Check| {
             let Tolerance { failures, in_a_row, .. } = check.tolerance;
             failures.is_some() || in_a_row.is_some()
@@ -181,7 +187,7 @@ impl Judge {
         };
         let (check, _) = policy.checks().iter().zip(&self.checks).find(at_once)?;
         let word = self.gates.iter().find(|word| word.gate == *gate);
-        let (verdict, finding) = gates::judge(word, now, sight.fresh);
+        let (verdict, finding) = gates::judge(word, now, fresh(policy));
         (verdict == Verdict::Fail)
             .then(|| CheckResult::new(Arc::clone(&check.name), verdict, check.then, finding))
     }

@@ -27,6 +27,9 @@ impl Judge {
         if pass.is_empty() {
             return Ok(());
         }
+        if self.entered == Some(stage) {
+            return Err(Unmet(vec!["the stage has not been looked at yet".to_owned()]));
+        }
         let plan = self.plan(policy);
         let sight = self.sight(policy, &plan, *weight, Timestamp::EPOCH);
         let mut unmet = Vec::new();
