@@ -44,6 +44,12 @@ pub struct EvidenceLimits {
 }
 
 impl EvidenceLimits {
+    /// Returns the probability of ever convicting an innocent canary.
+    #[must_use]
+    pub const fn false_alarm(&self) -> f64 {
+        self.false_alarm
+    }
+
     /// Puts the limits together.
     #[must_use]
     pub const fn new(ratio: f64, false_alarm: f64, starts: Starts) -> Self {

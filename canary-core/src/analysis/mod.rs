@@ -1,4 +1,4 @@
-//! What the numbers say: evidence against the canary, and the hard limit.
+//! What the numbers say: evidence against the canary, the hard limit, one comparison of two sides, a health score.
 //!
 //! [`Evidence`] may be looked at after every tick, as often as one likes: the
 //! probability that it ever convicts an innocent canary is bounded for the
@@ -7,8 +7,12 @@
 mod evidence;
 mod hard_limit;
 mod log;
+mod proportions;
+mod score;
 mod starts;
 
 pub use evidence::{Evidence, EvidenceLimits, EvidenceState, Tick};
 pub use hard_limit::hard_limit;
+pub use proportions::worse_by_chance;
+pub use score::{grade, health_score};
 pub use starts::Starts;

@@ -168,9 +168,28 @@ impl CheckKind {
         }
     }
 
-    /// Tells whether the plan gives the sides that it looks at any traffic at this weight.
+    /// Tells whether the plan gives the sides that it looks at any traffic at this weight, in any of its parts.
     pub(crate) fn applies_at(&self, weight: Weight) -> bool {
-        self.only_gates() || weight.is_mixed() || (weight == Weight::FULL && !self.compares())
+        match self {
+            Self::Gate { .. } => true,
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.applies_at(weight)),
+            Self::Not(part) => part.applies_at(weight),
+            Self::Threshold { .. } | Self::WorseThanStable { .. } | Self::Ab { .. } => {
+                weight.is_mixed() || (weight == Weight::FULL && !self.compares())
+            }
+        }
+    }
+
+    /// Tells whether any metric that it reads is looked at at this weight.
+    pub(crate) fn measures_at(&self, weight: Weight) -> bool {
+        match self {
+            Self::Gate { .. } => false,
+            Self::All(parts) | Self::Any(parts) => {
+                parts.iter().any(|part| part.measures_at(weight))
+            }
+            Self::Not(part) => part.measures_at(weight),
+            leaf => leaf.applies_at(weight),
+        }
     }
 }
 

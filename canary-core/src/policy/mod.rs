@@ -178,10 +178,12 @@ impl Policy {
         &self.spec.checks
     }
 
-    /// Tells whether anything is judged at all: without checks and hard limit nothing needs to be measured.
+    /// Tells whether anything is judged at all: without checks, hard limit and what a stage must show nothing
+    /// needs to be measured.
     #[must_use]
     pub fn is_judged(&self) -> bool {
-        self.hard_limit() || !self.checks().is_empty()
+        let shows = |stage: &Stage| !stage.pass.is_empty();
+        self.hard_limit() || !self.checks().is_empty() || self.stages().iter().any(shows)
     }
 
     /// Tells whether half of twenty or more requests failing, while stable is well, takes the canary back at once.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{Comparison, Metric, Then};
-use crate::value::{BySide, Counts, Failure};
+use crate::value::{BySide, Counts, Failure, GateName};
 
 /// Says what one check found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,10 +15,29 @@ pub struct CheckResult {
     pub check: Arc<str>,
     /// What it found, in a word.
     pub verdict: Verdict,
-    /// What its failing does.
+    /// What its failing does now: milder than the policy says while it is borne or a person has excused it.
     pub then: Then,
+    /// Whether it only reports.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub dry_run: bool,
+    /// Whether it failed no more often than it may.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub borne: bool,
+    /// How many more passes in a row it takes to pass.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub passes_left: u32,
     /// The numbers behind the word.
     pub finding: Finding,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 impl CheckResult {
@@ -28,7 +47,7 @@ impl CheckResult {
         then: Then,
         finding: Finding,
     ) -> Self {
-        Self { check, verdict, then, finding }
+        Self { check, verdict, then, dry_run: false, borne: false, passes_left: 0, finding }
     }
 }
 
@@ -45,7 +64,7 @@ pub enum Verdict {
     NoData,
     /// The source answered with an error.
     Error,
-    /// There are too few requests to say.
+    /// There are too few requests to say, or a gate does not say yet.
     Inconclusive,
     /// The source has nothing newer yet.
     Pending,
@@ -89,6 +108,54 @@ pub enum Finding {
         /// Over how much covered time, in milliseconds.
         over_ms: u64,
     },
+    /// A health score against its limit.
+    Score {
+        /// The score's name.
+        metric: Metric,
+        /// On which side of the limit it is bad.
+        comparison: Comparison,
+        /// The canary's score, 0 to 1.
+        canary: Option<f64>,
+        /// Stable's score in the same windows.
+        stable: Option<f64>,
+        /// The limit, already multiplied where it is relative.
+        limit: Option<f64>,
+        /// Over how much covered time, in milliseconds.
+        over_ms: u64,
+        /// What the canary's score is made of.
+        parts: Vec<PartScore>,
+    },
+    /// One comparison of both sides over a whole stage.
+    Ab {
+        /// The metric.
+        metric: Metric,
+        /// The time in milliseconds that the compared requests took longer than, where the metric is a latency.
+        beyond_ms: Option<f64>,
+        /// The share of bad (or slow) requests, 0 to 1.
+        rates: BySide<Option<f64>>,
+        /// The requests.
+        samples: BySide<u64>,
+        /// How many requests each side must have had.
+        needed: u64,
+        /// How probable so large a difference is by chance; `None` where there were too few requests to say.
+        p_value: Option<f64>,
+        /// Below which probability it fails.
+        significance: f64,
+    },
+    /// What a gate said.
+    Gate {
+        /// The gate.
+        gate: GateName,
+        /// Why it is not open.
+        why: Option<String>,
+    },
+    /// What the parts of a check found.
+    Combined {
+        /// How they are put together.
+        how: Combination,
+        /// Each part, in the order of the policy.
+        parts: Vec<PartResult>,
+    },
     /// Evidence since the first weight.
     Evidence {
         /// Requests that were weighed.
@@ -107,4 +174,51 @@ pub enum Finding {
     Failed(Failure),
     /// There is no number.
     Nothing,
+}
+
+/// Says how the parts of a check are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Combination {
+    /// It fails while all of them fail.
+    All,
+    /// It fails while any of them fails.
+    Any,
+    /// It fails while its one part passes.
+    Not,
+}
+
+/// Says what one part of a check found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PartResult {
+    /// What it found, in a word.
+    pub verdict: Verdict,
+    /// The numbers behind the word.
+    pub finding: Finding,
+}
+
+impl PartResult {
+    pub(crate) const fn new(verdict: Verdict, finding: Finding) -> Self {
+        Self { verdict, finding }
+    }
+}
+
+/// Says how one part of a health score did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PartScore {
+    /// The metric.
+    pub metric: Metric,
+    /// The canary's number.
+    pub value: Option<f64>,
+    /// How well that is, 0 to 1; `None` where it was left out.
+    pub score: Option<f64>,
+}
+
+impl PartScore {
+    pub(crate) const fn new(metric: Metric, value: Option<f64>, score: Option<f64>) -> Self {
+        Self { metric, value, score }
+    }
 }

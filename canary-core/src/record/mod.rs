@@ -4,12 +4,13 @@
 //! without gaps; a number always stands for the same record.
 
 mod check;
+mod findings;
 mod outcome;
 mod show;
 
-pub(crate) use show::rate;
+pub(crate) use findings::rate;
 
-pub use check::{CheckResult, Finding, Verdict};
+pub use check::{CheckResult, Combination, Finding, PartResult, PartScore, Verdict};
 pub use outcome::{Outcome, Reason};
 
 use serde::{Deserialize, Serialize};

@@ -2,27 +2,10 @@
 
 use std::fmt;
 
-use super::{CheckResult, Content, Finding, Judgement, Outcome, Reason, Record, Ruling, Verdict};
-use crate::policy::{Drift, How, Metric, Moment, Unit};
-use crate::value::{BySide, Counts, Side, Span};
-
-/// Writes a side's error rate, `none` without requests.
-pub(crate) fn rate(counts: Counts) -> String {
-    counts.error_rate().map_or_else(|| "none".to_owned(), |rate| Unit::Share.show(rate))
-}
-
-/// Writes both sides' failures: `canary failed 1.90 % of 16200 requests, stable 0.10 %`.
-fn failures(f: &mut fmt::Formatter<'_>, requests: &BySide<Counts>) -> fmt::Result {
-    let (canary, stable) = (requests.canary, requests.stable);
-    write!(
-        f,
-        "canary failed {} of {} requests, stable {} of {}",
-        rate(canary),
-        canary.total,
-        rate(stable),
-        stable.total
-    )
-}
+use super::findings::failures;
+use super::{Content, Judgement, Outcome, Reason, Record, Ruling, Verdict};
+use crate::policy::{Drift, How, Moment};
+use crate::value::{Side, Span};
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -122,81 +105,12 @@ impl fmt::Display for Judgement {
             f.write_str(": ")?;
             failures(f, requests)?;
         }
-        for check in self
-            .checks
-            .iter()
-            .filter(|c| !matches!(c.verdict, Verdict::Pass | Verdict::NotApplicable))
-        {
+        for check in self.checks.iter().filter(|c| {
+            !matches!(c.verdict, Verdict::Pass | Verdict::NotApplicable) || c.passes_left > 0
+        }) {
             write!(f, "; {check}")?;
         }
         self.notes.iter().try_for_each(|note| write!(f, "; {note}"))
-    }
-}
-
-impl fmt::Display for CheckResult {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ", self.check)?;
-        match self.verdict {
-            Verdict::Pass => f.write_str("passes")?,
-            Verdict::Fail => f.write_str("fails")?,
-            Verdict::NoData => f.write_str("has no data")?,
-            Verdict::Error => f.write_str("cannot be measured")?,
-            Verdict::Inconclusive => f.write_str("has too few requests to judge")?,
-            Verdict::Pending => f.write_str("waits for newer samples")?,
-            Verdict::NotApplicable => f.write_str("does not apply")?,
-        }
-        match &self.finding {
-            Finding::Nothing => Ok(()),
-            finding => write!(f, ": {finding}"),
-        }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Threshold { metric, comparison, canary, stable, limit, over_ms } => {
-                threshold(f, metric, comparison.as_str(), (*canary, *stable, *limit), *over_ms)
-            }
-            Self::Evidence { requests, odds, needed } => {
-                failures(f, requests)?;
-                write!(
-                    f,
-                    "; evidence {} : 1 against the canary, {needed:.0} : 1 takes it back",
-                    odds_in_words(*odds)
-                )
-            }
-            Self::HardLimit { requests } => {
-                failures(f, requests)?;
-                f.write_str(" in one window; half of 20 or more is the limit")
-            }
-            Self::Failed(failure) => failure.fmt(f),
-            Self::Nothing => f.write_str("no number"),
-        }
-    }
-}
-
-fn threshold(
-    f: &mut fmt::Formatter<'_>,
-    metric: &Metric,
-    side: &str,
-    (canary, stable, limit): (Option<f64>, Option<f64>, Option<f64>),
-    over_ms: u64,
-) -> fmt::Result {
-    let show =
-        |value: Option<f64>| value.map_or_else(|| "unknown".to_owned(), |v| metric.unit().show(v));
-    write!(f, "{metric} {} (stable {})", show(canary), show(stable))?;
-    if limit.is_some() {
-        write!(f, ", bad {side} {}", show(limit))?;
-    }
-    write!(f, ", over {}", Span(over_ms))
-}
-
-fn odds_in_words(odds: f64) -> String {
-    match odds {
-        odds if odds >= 1e6 => "more than 1000000".to_owned(),
-        odds if odds >= 10.0 => format!("{odds:.0}"),
-        odds => format!("{odds:.1}"),
     }
 }
 

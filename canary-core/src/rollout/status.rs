@@ -135,7 +135,7 @@ impl Rollout {
             return Waiting::Hold(hold_ms - held_ms);
         }
         match self.state.judge.passed(&self.policy, hold.stage) {
-            Err(unmet) if !hold.waived => Waiting::Pass(unmet.0.join(", ")),
+            Err(unmet) if !hold.waived => Waiting::Pass(unmet.to_string()),
             _ => Waiting::Verdict,
         }
     }

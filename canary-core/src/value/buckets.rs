@@ -1,5 +1,7 @@
 //! Latency as a histogram.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::InvalidReading;
@@ -10,16 +12,22 @@ use super::InvalidReading;
 /// most `bounds[i]` milliseconds; one more bucket holds those above all bounds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Buckets {
-    bounds: Vec<f64>,
+    bounds: Arc<[f64]>,
     counts: Vec<u64>,
+    /// All of the counts together.
+    #[serde(skip)]
+    total: u64,
 }
 
 impl Buckets {
     /// Takes bounds in milliseconds and one more count than there are bounds (not cumulative).
     ///
+    /// A source that answers with the same bounds again and again shares them: `Arc<[f64]>`.
+    ///
     /// # Errors
     /// [`InvalidReading`] if the bounds do not rise, the numbers do not fit, or the counts overflow.
-    pub fn new(bounds: Vec<f64>, counts: Vec<u64>) -> Result<Self, InvalidReading> {
+    pub fn new(bounds: impl Into<Arc<[f64]>>, counts: Vec<u64>) -> Result<Self, InvalidReading> {
+        let bounds = bounds.into();
         if counts.len() != bounds.len() + 1 {
             return Err(InvalidReading::WrongNumberOfCounts {
                 bounds: bounds.len(),
@@ -28,17 +36,17 @@ impl Buckets {
             });
         }
         let mut previous = f64::NEG_INFINITY;
-        for &bound in &bounds {
+        for &bound in &*bounds {
             if !bound.is_finite() || bound <= previous {
                 return Err(InvalidReading::UnorderedBounds(bound));
             }
             previous = bound;
         }
-        let total = counts.iter().try_fold(0_u64, |sum, &n| sum.checked_add(n));
-        if total.is_none() {
-            return Err(InvalidReading::TooMany);
-        }
-        Ok(Self { bounds, counts })
+        let total = counts
+            .iter()
+            .try_fold(0_u64, |sum, &n| sum.checked_add(n))
+            .ok_or(InvalidReading::TooMany)?;
+        Ok(Self { bounds, counts, total })
     }
 
     /// Returns the upper bounds in milliseconds, rising.
@@ -55,8 +63,18 @@ impl Buckets {
 
     /// Returns how many requests were counted.
     #[must_use]
-    pub fn total(&self) -> u64 {
-        self.counts.iter().fold(0, |sum, n| sum.saturating_add(*n))
+    pub const fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Returns how many requests took longer than the bound at this position.
+    pub(crate) fn beyond(&self, bound: usize) -> u64 {
+        self.counts.iter().skip(bound + 1).fold(0, |sum, n| sum.saturating_add(*n))
+    }
+
+    /// Tells whether these have the same bounds.
+    pub(crate) fn has_bounds_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.bounds, &other.bounds) || self.bounds == other.bounds
     }
 
     /// Estimates a quantile in milliseconds, linear within its bucket.
@@ -91,13 +109,29 @@ impl Buckets {
             self.clone_from(other);
             return true;
         }
-        if self.bounds != other.bounds {
+        if !self.has_bounds_of(other) {
             return false;
         }
         for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
             *mine = mine.saturating_add(*theirs);
         }
+        self.total = self.total.saturating_add(other.total);
         true
+    }
+
+    /// Takes away counts that were added before.
+    pub(crate) fn take(&mut self, other: &Self) {
+        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
+            *mine = mine.saturating_sub(*theirs);
+        }
+        self.total = self.total.saturating_sub(other.total);
+    }
+
+    /// Becomes a copy of another, in the memory that it has.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.bounds = Arc::clone(&other.bounds);
+        self.counts.clone_from(&other.counts);
+        self.total = other.total;
     }
 }
 

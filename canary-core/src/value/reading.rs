@@ -260,6 +260,12 @@ impl Counts {
         self.total = self.total.saturating_add(other.total);
         self.bad = self.bad.saturating_add(other.bad);
     }
+
+    /// Takes away counts that were added before.
+    pub(crate) const fn take(&mut self, other: Self) {
+        self.total = self.total.saturating_sub(other.total);
+        self.bad = self.bad.saturating_sub(other.bad);
+    }
 }
 
 impl<'de> Deserialize<'de> for Counts {

@@ -1,36 +1,80 @@
 //! The checks that weigh requests of both sides: the evidence and the hard limit.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Seen, result};
+use super::sight::{Said, Sight};
 use crate::analysis::{self, EvidenceLimits, EvidenceState, Tick};
-use crate::policy::{Check, HARD_LIMIT, Then};
-use crate::record::{CheckResult, Finding, Verdict};
-use crate::value::{BySide, Counts, Failure, FailureKind, Reading, Side, Weight, millis};
+use crate::record::{Finding, Verdict};
+use crate::value::{BySide, Counts, Failure, FailureKind, Measured, Reading, Side, Weight, millis};
 
 /// Remembers what one evidence check has weighed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Weighing {
     state: EvidenceState,
     requests: BySide<Counts>,
-    /// The covered time since the first tick that was weighed.
+    /// The covered time since the first look that was weighed.
     live_ms: u64,
 }
 
-/// Returns both sides' counts, or the verdict that their lack means.
-fn both_counts(seen: &Seen<'_>) -> Result<BySide<Counts>, (Verdict, Finding)> {
-    let measured = match seen {
-        Seen::Fresh(measured) => measured,
-        Seen::Pending => return Err((Verdict::Pending, Finding::Nothing)),
-        Seen::Failed(failure) => return Err((Verdict::Error, Finding::Failed(failure.clone()))),
+impl Weighing {
+    /// Adds one look's requests.
+    pub(super) fn add(&mut self, limits: &EvidenceLimits, measured: &Measured) {
+        let Some(requests) = counts(&measured.sides) else { return };
+        let live = Duration::from_millis(self.live_ms);
+        let tick = Tick { stable: requests.stable, canary: requests.canary };
+        self.state.add(limits, tick, live);
+        self.requests.stable.add(requests.stable);
+        self.requests.canary.add(requests.canary);
+        self.live_ms = self.live_ms.saturating_add(millis(measured.covered.length()));
+    }
+}
+
+/// Says what the evidence so far comes to.
+pub(super) fn evidence(sight: &Sight<'_>, i: usize) -> (Verdict, Finding) {
+    if let Err(lack) = both_counts(sight.said(0)) {
+        return lack;
+    }
+    let (Some(weighing), Some(limits)) = (sight.evidence.get(i), sight.plan.evidence.get(i)) else {
+        return (Verdict::NotApplicable, Finding::Nothing);
     };
-    if let Some(counts) = counts(seen) {
+    let evidence = weighing.state.evidence();
+    let finding = Finding::Evidence {
+        requests: weighing.requests,
+        odds: evidence.odds(),
+        needed: 1.0 / limits.false_alarm(),
+    };
+    (if evidence.convicted { Verdict::Fail } else { Verdict::Pass }, finding)
+}
+
+/// Judges the built-in hard limit on this look's window.
+pub(super) fn hard_limit(weight: Weight, said: Said<'_>) -> (Verdict, Finding) {
+    if !weight.is_mixed() {
+        return (Verdict::NotApplicable, Finding::Nothing);
+    }
+    let requests = match both_counts(said) {
+        Ok(requests) => requests,
+        Err(lack) => return lack,
+    };
+    match analysis::hard_limit(requests.stable, requests.canary) {
+        Some(true) => (Verdict::Fail, Finding::HardLimit { requests }),
+        Some(false) => (Verdict::Pass, Finding::HardLimit { requests }),
+        None => (Verdict::NotApplicable, Finding::Nothing),
+    }
+}
+
+/// Returns both sides' counts, or the verdict that their lack means.
+fn both_counts(said: Said<'_>) -> Result<BySide<Counts>, (Verdict, Finding)> {
+    let sides = match said {
+        Said::Fresh(measured) => &measured.sides,
+        Said::Pending => return Err((Verdict::Pending, Finding::Nothing)),
+        Said::Failed(failure) => return Err((Verdict::Error, Finding::Failed(failure.clone()))),
+    };
+    if let Some(counts) = counts(sides) {
         return Ok(counts);
     }
-    let silent = |side| matches!(measured.sides.get(side), Reading::NoData | Reading::NotFinite);
+    let silent = |side| matches!(sides.get(side), Reading::NoData | Reading::NotFinite);
     if Side::BOTH.into_iter().any(silent) {
         return Err((Verdict::NoData, Finding::Nothing));
     }
@@ -41,57 +85,9 @@ fn both_counts(seen: &Seen<'_>) -> Result<BySide<Counts>, (Verdict, Finding)> {
     Err((Verdict::Error, Finding::Failed(failure)))
 }
 
-/// Judges the built-in hard limit on this tick's window.
-pub(super) fn hard_limit(weight: Weight, seen: &Seen<'_>) -> CheckResult {
-    let (verdict, finding) = match both_counts(seen) {
-        _ if !weight.is_mixed() => (Verdict::NotApplicable, Finding::Nothing),
-        Err(lack) => lack,
-        Ok(requests) => match analysis::hard_limit(requests.stable, requests.canary) {
-            Some(true) => (Verdict::Fail, Finding::HardLimit { requests }),
-            Some(false) => (Verdict::Pass, Finding::HardLimit { requests }),
-            None => (Verdict::NotApplicable, Finding::Nothing),
-        },
-    };
-    CheckResult::new(Arc::from(HARD_LIMIT), verdict, Then::RollBack, finding)
-}
-
-/// Adds this tick to the evidence and says what it comes to.
-pub(super) fn weigh(
-    weighing: &mut Weighing,
-    check: &Check,
-    limits: &EvidenceLimits,
-    weight: Weight,
-    seen: &Seen<'_>,
-) -> CheckResult {
-    if !check.kind.applies_at(weight) {
-        return result(check, Verdict::NotApplicable, Finding::Nothing);
-    }
-    let requests = match both_counts(seen) {
-        Ok(requests) => requests,
-        Err((verdict, finding)) => return result(check, verdict, finding),
-    };
-    let live = Duration::from_millis(weighing.live_ms);
-    let tick = Tick { stable: requests.stable, canary: requests.canary };
-    let evidence = weighing.state.add(limits, tick, live);
-    weighing.requests.stable.add(requests.stable);
-    weighing.requests.canary.add(requests.canary);
-    if let Seen::Fresh(measured) = seen {
-        weighing.live_ms = weighing.live_ms.saturating_add(millis(measured.covered.length()));
-    }
-    let finding = Finding::Evidence {
-        requests: weighing.requests,
-        odds: evidence.odds(),
-        needed: 1.0 / limits.false_alarm,
-    };
-    result(check, if evidence.convicted { Verdict::Fail } else { Verdict::Pass }, finding)
-}
-
 /// Returns both sides' counts where both have any.
-pub(super) fn counts(seen: &Seen<'_>) -> Option<BySide<Counts>> {
-    let Seen::Fresh(measured) = seen else {
-        return None;
-    };
-    match (&measured.sides.stable, &measured.sides.canary) {
+pub(super) const fn counts(sides: &BySide<Reading>) -> Option<BySide<Counts>> {
+    match (&sides.stable, &sides.canary) {
         (Reading::Counts(stable), Reading::Counts(canary)) => {
             Some(BySide { stable: *stable, canary: *canary })
         }

@@ -1,425 +1,260 @@
 //! Turns measurements into a verdict of each check, and these into a ruling.
 //!
-//! The judge keeps the cursors, so that no request is counted twice, and what
-//! its checks must remember: the last stretch of covered time, and the evidence.
+//! The judge keeps the cursors, so that no request is counted twice, and what its checks must remember: the
+//! last stretch of covered time, the evidence, the stage's own sums, and how often each has failed.
 
+mod ab;
 mod applies;
 mod counted;
+mod gates;
 mod history;
-mod threshold;
+mod look;
+mod memory;
+mod metered;
+mod pass;
+mod plan;
+mod sight;
+mod tally;
+mod tracks;
 
 pub(super) use applies::{judged_at, measured_at};
+pub(super) use look::{Guilt, Judged, Look};
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::{EvidenceLimits, Starts};
-use crate::policy::{Check, CheckKind, Policy, Quantile, Then};
+use crate::policy::{Check, CheckKind, HARD_LIMIT, Policy, Then, Tolerance};
 use crate::ports::Decision;
-use crate::record::{CheckResult, Finding, Judgement, Ruling, Verdict};
-use crate::value::{
-    BySide, Failure, FailureKind, GateName, Measured, Query, Reading, Signal, Timestamp, Weight,
-    Window, millis,
-};
-use applies::{longest_look_back, signal_applies};
-use counted::{Weighing, counts, hard_limit, weigh};
+use crate::record::{CheckResult, Finding, Verdict};
+use crate::value::{Failure, GateName, Query, Timestamp, Weight};
+use counted::Weighing;
+use gates::Word;
 use history::History;
+use memory::Memory;
+use plan::{Plan, delay};
+use sight::Sight;
+use tally::Tally;
+use tracks::{State, Track};
 
-/// How far a source may always be behind, unless the interval is long.
-const LONGEST_LAG: Duration = Duration::from_secs(60);
-
-/// Remembers what the checks need from tick to tick.
+/// Remembers what the checks need from look to look.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Judge {
-    /// What is measured at each tick, the requests first.
+    /// What is measured at each look, the requests first.
     tracks: Vec<Track>,
-    /// One for each check that weighs evidence, in the order of the checks.
+    histories: Vec<History>,
+    gathered: Vec<Tally>,
     evidence: Vec<Weighing>,
-    /// Since when a check that applies has had no data.
-    silent_since: Option<Timestamp>,
-    /// What each check last came to, the hard limit first; it stands while there is nothing newer.
-    standing: Vec<Option<Ruling>>,
+    /// What each comparison at the end of this stage came to.
+    abs: Vec<Option<(Verdict, Finding)>>,
+    gates: Vec<Word>,
+    hard_limit: Memory,
+    /// One for each check.
+    checks: Vec<Memory>,
+    /// The stage that was entered and not looked at yet: until then nothing is counted for it.
+    entered: Option<usize>,
     /// Whether all of that lets the rollout go on.
     passing: bool,
     /// Up to when all signals that a check needs were covered.
     covered_to: Timestamp,
     /// By how much the source is behind at its best, in milliseconds.
     lag_ms: Option<u64>,
+    #[serde(skip)]
+    work: Work,
 }
 
-/// Follows one signal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Track {
-    signal: Signal,
-    cursor: Timestamp,
-    history: History,
+/// Holds what follows from the policy, and memory that is used at each look: nothing of a rollout's state.
+#[derive(Clone, Debug, Default)]
+struct Work {
+    plan: Option<Arc<Plan>>,
+    /// What became of each query.
+    states: Vec<State>,
+    /// Which checks are looked at.
+    active: Vec<bool>,
 }
 
-/// What a tick comes to, beside what people are told.
-#[derive(Debug)]
-pub(super) struct Judged {
-    pub(super) judgement: Judgement,
-    /// What was newly covered by all signals that a check needs; counts for the hold if the ruling is to go on.
-    pub(super) covered: Option<Window>,
-    /// Why the canary is to be taken back, if it is.
-    pub(super) guilty: Option<Guilt>,
-    /// What asks a person whether to go on.
-    pub(super) asks: Vec<CheckResult>,
-}
-
-/// Says where the rollout stands when it is looked at.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Look {
-    pub(super) stage: usize,
-    pub(super) weight: Weight,
-    /// How much of the stage's hold is left before this look.
-    pub(super) left: Duration,
-}
-
-/// Says what a stage's own requests do not show yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Unmet(pub(super) Vec<String>);
-
-#[derive(Debug)]
-pub(super) enum Guilt {
-    Check(CheckResult),
-    Silence { for_ms: u64 },
-    Errors { for_ms: u64 },
-}
-
-/// What the source said of one signal at this tick.
-enum Seen<'a> {
-    Fresh(&'a Measured),
-    Pending,
-    Failed(Failure),
+impl PartialEq for Work {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Judge {
     pub(super) fn new(policy: &Policy, now: Timestamp) -> Self {
-        let mut signals = vec![Signal::Requests];
-        let mut weighings = 0;
-        for check in policy.checks() {
-            match &check.kind {
-                CheckKind::Threshold { metric, .. } if !signals.contains(&metric.signal()) => {
-                    signals.push(metric.signal());
-                }
-                CheckKind::Threshold { .. } => {}
-                CheckKind::WorseThanStable { .. } => weighings += 1,
-                _ => {}
-            }
-        }
-        let track = |signal| Track { signal, cursor: now, history: History::default() };
+        let plan = Plan::of(policy);
         Self {
-            tracks: signals.into_iter().map(track).collect(),
-            evidence: vec![Weighing::default(); weighings],
-            silent_since: None,
-            standing: vec![None; policy.checks().len() + usize::from(policy.hard_limit())],
+            tracks: plan.queries.iter().map(|query| Track::new(query, now)).collect(),
+            histories: vec![History::default(); plan.histories.len()],
+            gathered: vec![Tally::default(); plan.gathered.len()],
+            evidence: vec![Weighing::default(); plan.evidence.len()],
+            abs: vec![None; plan.abs.len()],
+            gates: plan.gates.iter().map(Word::none_of).collect(),
+            hard_limit: Memory::default(),
+            checks: vec![Memory::default(); policy.checks().len()],
+            entered: None,
             passing: false,
             covered_to: now,
             lag_ms: None,
+            work: Work { plan: Some(Arc::new(plan)), ..Work::default() },
         }
     }
 
     /// Tells whether the memory fits the policy's checks.
     pub(super) fn fits(&self, policy: &Policy) -> bool {
         let fresh = Self::new(policy, Timestamp::EPOCH);
-        self.evidence.len() == fresh.evidence.len()
-            && self.standing.len() == fresh.standing.len()
-            && self.tracks.iter().map(|t| &t.signal).eq(fresh.tracks.iter().map(|t| &t.signal))
+        let asked =
+            |query: &Query| (query.signal.clone(), query.source.clone(), query.text.clone());
+        let queries =
+            |judge: &Self| judge.tracks.iter().map(|t| asked(&t.query)).collect::<Vec<_>>();
+        let gates = |judge: &Self| judge.gates.iter().map(|w| w.gate.clone()).collect::<Vec<_>>();
+        let lengths = |judge: &Self| {
+            let Self { histories, gathered, evidence, abs, checks, .. } = judge;
+            (histories.len(), gathered.len(), evidence.len(), abs.len(), checks.len())
+        };
+        lengths(self) == lengths(&fresh)
+            && queries(self) == queries(&fresh)
+            && gates(self) == gates(&fresh)
+    }
+
+    fn plan(&self, policy: &Policy) -> Arc<Plan> {
+        self.work.plan.as_ref().map_or_else(|| Arc::new(Plan::of(policy)), Arc::clone)
     }
 
     pub(super) fn queries(&self) -> Vec<Query> {
-        self.tracks.iter().map(|track| Query::new(track.signal.clone(), track.cursor)).collect()
+        self.tracks.iter().map(|track| track.query.clone()).collect()
     }
 
     /// Counts nothing up to `from`: the weight has changed, and the mesh needs a moment to follow.
     pub(super) fn skip_to(&mut self, from: Timestamp) {
-        for track in &mut self.tracks {
-            track.cursor = track.cursor.max(from);
-        }
+        self.tracks.iter_mut().for_each(|track| track.skip_to(from));
+        self.checks.iter_mut().for_each(Memory::forget_standing);
+        self.hard_limit.forget_standing();
         self.covered_to = self.covered_to.max(from);
-        self.standing.fill(None);
         self.passing = false;
-        self.silent_since = None;
         self.lag_ms = None;
     }
 
-    /// Tells whether what was last seen was passing and does not lie too far back.
-    ///
-    /// Too far are two intervals, and what the source is always behind: up to four intervals or a minute.
-    pub(super) fn is_passing(&self, policy: &Policy, now: Timestamp) -> bool {
-        let most = policy.every().saturating_mul(4).max(LONGEST_LAG);
-        let lag = Duration::from_millis(self.lag_ms.unwrap_or(0)).min(most);
-        let fresh = policy.every().saturating_mul(2).saturating_add(lag);
-        self.passing && now.since(self.covered_to) <= fresh
+    /// Begins a stage: from the first look at it on, what is counted for it alone begins anew, and nothing is
+    /// excused any more. Looks at the stage before, while the weight is asked for, are that one's.
+    pub(super) const fn enter_stage(&mut self, stage: usize) {
+        self.entered = Some(stage);
     }
 
-    /// Begins a stage: what is counted for it alone begins anew.
-    pub(super) fn enter_stage(&mut self, _stage: usize) {}
+    fn begin_if_entered(&mut self, stage: usize) {
+        if self.entered == Some(stage) {
+            self.entered = None;
+            self.tracks.iter_mut().for_each(|track| track.stage = Tally::default());
+            self.abs.fill(None);
+            self.checks.iter_mut().for_each(Memory::enter_stage);
+            self.hard_limit.enter_stage();
+        }
+    }
 
     /// Remembers a watched gate's last word.
     pub(super) fn gate_said(
         &mut self,
-        _gate: &GateName,
-        _said: Result<Decision, Failure>,
-        _at: Timestamp,
+        gate: &GateName,
+        said: Result<Decision, Failure>,
+        at: Timestamp,
     ) {
+        if let Some(word) = self.gates.iter_mut().find(|word| word.gate == *gate) {
+            word.say(said, at);
+        }
     }
 
-    /// Returns the check that a gate's no fails at once.
+    /// Returns the check that takes the canary back at once because of this gate's last word: one of just that
+    /// gate, that bears no failure.
     pub(super) fn gate_rejects(
         &self,
-        _policy: &Policy,
-        _gate: &GateName,
-        _look: Look,
-        _now: Timestamp,
+        policy: &Policy,
+        gate: &GateName,
+        Look { weight, .. }: Look,
+        now: Timestamp,
     ) -> Option<CheckResult> {
-        None
+        let bears = |check: &Check| {
+            let Tolerance { failures, in_a_row, .. } = check.tolerance;
+            failures.is_some() || in_a_row.is_some()
+        };
+        let at_once = |(check, memory): &(&Check, &Memory)| {
+            matches!(&check.kind, CheckKind::Gate { gate: of } if of == gate)
+                && check.is_binding()
+                && check.then == Then::RollBack
+                && check.applies_at(weight)
+                && !bears(check)
+                && !memory.excused
+                && memory.has_begun(delay(check), now)
+        };
+        let (check, _) = policy.checks().iter().zip(&self.checks).find(at_once)?;
+        let word = self.gates.iter().find(|word| word.gate == *gate);
+        let (verdict, finding) = gates::judge(word, now, fresh(policy));
+        (verdict == Verdict::Fail)
+            .then(|| CheckResult::new(Arc::clone(&check.name), verdict, check.then, finding))
     }
 
-    /// Tells whether every watched gate that binds at this weight is open.
-    pub(super) fn gates_pass(&self, _policy: &Policy, _weight: Weight, _now: Timestamp) -> bool {
-        true
+    /// Tells whether every check that only asks gates, and that binds at this weight, passes by their last words.
+    pub(super) fn gates_pass(&self, policy: &Policy, weight: Weight, now: Timestamp) -> bool {
+        let plan = self.plan(policy);
+        let sight = self.sight(policy, &plan, weight, now);
+        let mut all = policy.checks().iter().zip(&self.checks).zip(&plan.checks);
+        all.all(|((check, memory), plan)| {
+            let binds = check.kind.only_gates()
+                && check.is_binding()
+                && check.applies_at(weight)
+                && !memory.excused
+                && memory.has_begun(delay(check), now);
+            !binds
+                || matches!(
+                    sight.judge(&plan.node, false).0,
+                    Verdict::Pass | Verdict::NotApplicable
+                )
+        })
     }
 
     /// Lets a check only warn for the rest of the stage; false if there is none of this name.
-    pub(super) fn excuse(&mut self, _policy: &Policy, _check: &str) -> bool {
-        false
-    }
-
-    /// Tells whether the stage's own requests show what they must.
-    pub(super) fn passed(&self, _policy: &Policy, _stage: usize) -> Result<(), Unmet> {
-        Ok(())
-    }
-
-    /// Judges one tick.
-    pub(super) fn judge(
-        &mut self,
-        policy: &Policy,
-        Look { stage, weight, left: _ }: Look,
-        asked: (&[Query], Timestamp),
-        answers: &[Result<Measured, Failure>],
-        now: Timestamp,
-    ) -> Judged {
-        let seen = self.take_in(policy, asked, answers);
-        let mut checks = Vec::with_capacity(policy.checks().len() + 1);
-        if policy.hard_limit() {
-            checks.push(hard_limit(weight, &seen[0]));
-        }
-        let mut weighed = 0;
-        for check in policy.checks() {
-            checks.push(match &check.kind {
-                CheckKind::Threshold { .. } => self.threshold(check, weight, &seen),
-                CheckKind::Ab { .. }
-                | CheckKind::Gate { .. }
-                | CheckKind::All(_)
-                | CheckKind::Any(_)
-                | CheckKind::Not(_) => result(check, Verdict::NotApplicable, Finding::Nothing),
-                CheckKind::WorseThanStable { ratio, false_alarm } => {
-                    weighed += 1;
-                    let starts = Starts::over(policy.mixed_time());
-                    let limits = EvidenceLimits::new(*ratio, *false_alarm, starts);
-                    weigh(&mut self.evidence[weighed - 1], check, &limits, weight, &seen[0])
-                }
-            });
-        }
-        self.rule(policy, (stage, weight), (&seen, asked.1), checks, now)
-    }
-
-    /// Moves the cursors and remembers the readings.
-    fn take_in<'a>(
-        &mut self,
-        policy: &Policy,
-        (queries, until): (&[Query], Timestamp),
-        answers: &'a [Result<Measured, Failure>],
-    ) -> Vec<Seen<'a>> {
-        let missing =
-            || Failure::new(FailureKind::Invalid, "the source left this query unanswered");
-        self.tracks
-            .iter_mut()
-            .enumerate()
-            .map(|(i, track)| match answers.get(i) {
-                None => Seen::Failed(missing()),
-                Some(Err(failure)) => Seen::Failed(failure.clone()),
-                Some(Ok(measured)) if measured.covered.is_empty() => Seen::Pending,
-                Some(Ok(measured)) => {
-                    let asked_after = queries.get(i).map_or(track.cursor, |query| query.after);
-                    let after = track.cursor.max(asked_after);
-                    if measured.covered.after < after || measured.covered.until > until {
-                        return Seen::Failed(overlap(measured.covered, Window::new(after, until)));
-                    }
-                    for side in [&measured.sides.stable, &measured.sides.canary] {
-                        if let Err(error) = side.check() {
-                            return Seen::Failed(Failure::new(
-                                FailureKind::Invalid,
-                                error.to_string(),
-                            ));
-                        }
-                    }
-                    track.cursor = measured.covered.until;
-                    let keep = longest_look_back(policy, &track.signal);
-                    track.history.push(measured.covered, &measured.sides, keep);
-                    Seen::Fresh(measured)
-                }
-            })
-            .collect()
-    }
-
-    fn threshold(&self, check: &Check, weight: Weight, seen: &[Seen<'_>]) -> CheckResult {
-        let CheckKind::Threshold { metric, .. } = &check.kind else {
-            return result(check, Verdict::NotApplicable, Finding::Nothing);
+    pub(super) fn excuse(&mut self, policy: &Policy, check: &str) -> bool {
+        let named = policy.checks().iter().zip(&mut self.checks).find(|(c, _)| *c.name == *check);
+        let memory = match named {
+            Some((_, memory)) => Some(memory),
+            None => (check == HARD_LIMIT && policy.hard_limit()).then_some(&mut self.hard_limit),
         };
-        if !check.kind.applies_at(weight) {
-            return result(check, Verdict::NotApplicable, Finding::Nothing);
-        }
-        let signal = metric.signal();
-        let found = self.tracks.iter().zip(seen).find(|(track, _)| track.signal == signal);
-        let (verdict, finding) = match found {
-            Some((track, Seen::Fresh(measured))) => {
-                threshold::judge(&check.kind, measured, &track.history)
-            }
-            Some((_, Seen::Failed(failure))) => (Verdict::Error, Finding::Failed(failure.clone())),
-            Some((_, Seen::Pending)) | None => (Verdict::Pending, Finding::Nothing),
-        };
-        result(check, verdict, finding)
+        memory.map(|memory| memory.excused = true).is_some()
     }
 
-    fn rule(
-        &mut self,
+    /// Tells whether what was last seen was passing and does not lie too far back: two intervals, and what the
+    /// source is always behind, up to what the policy allows.
+    pub(super) fn is_passing(&self, policy: &Policy, now: Timestamp) -> bool {
+        let lag = Duration::from_millis(self.lag_ms.unwrap_or(0)).min(policy.lag());
+        self.passing && now.since(self.covered_to) <= fresh(policy).saturating_add(lag)
+    }
+
+    /// Shows what is remembered, with nothing measured.
+    fn sight<'a>(
+        &'a self,
         policy: &Policy,
-        (stage, weight): (usize, Weight),
-        (seen, until): (&[Seen<'_>], Timestamp),
-        checks: Vec<CheckResult>,
-        now: Timestamp,
-    ) -> Judged {
-        let guilt = self.guilt(policy, &checks, now);
-        let covered = self.newly_covered(policy, weight, until);
-        let mut ruling = self.stand(&checks);
-        self.passing = ruling == Ruling::GoOn;
-        if guilt.is_some() {
-            ruling = Ruling::RollBack;
-        } else if self.passing && covered.is_none() && measured_at(policy, weight) {
-            ruling = Ruling::Wait;
-        }
-        let judgement = Judgement {
-            stage,
-            weight,
-            window: match &seen[0] {
-                Seen::Fresh(measured) => measured.covered,
-                _ => Window::new(self.tracks[0].cursor, self.tracks[0].cursor),
-            },
-            requests: counts(&seen[0]),
-            p95: self.p95(seen),
-            checks,
-            ruling,
-            held_ms: 0,
-            notes: notes(&self.tracks, seen),
-        };
-        Judged { judgement, covered, guilty: guilt, asks: Vec::new() }
-    }
-
-    /// Says why the canary is to be taken back: by a failed check, or because the source was silent too long.
-    fn guilt(&mut self, policy: &Policy, checks: &[CheckResult], now: Timestamp) -> Option<Guilt> {
-        let failed = |c: &&CheckResult| c.verdict == Verdict::Fail && c.then == Then::RollBack;
-        let silent = |c: &CheckResult| c.verdict == Verdict::NoData && c.then != Then::Warn;
-        let unknown = |c: &CheckResult| matches!(c.verdict, Verdict::Pending | Verdict::Error);
-        if checks.iter().any(silent) {
-            self.silent_since.get_or_insert(now);
-        } else if !checks.iter().any(unknown) {
-            // Only data ends silence: an error, or nothing newer, says nothing.
-            self.silent_since = None;
-        }
-        if let Some(check) = checks.iter().find(failed) {
-            return Some(Guilt::Check(check.clone()));
-        }
-        let silence = now.since(self.silent_since?);
-        let no_data = policy.no_data();
-        (no_data.then == Then::RollBack && silence >= no_data.after())
-            .then(|| Guilt::Silence { for_ms: millis(silence) })
-    }
-
-    /// Lets each check that has nothing newer stand by what it came to last, and returns the worst.
-    fn stand(&mut self, checks: &[CheckResult]) -> Ruling {
-        let mut worst = Ruling::GoOn;
-        for (standing, check) in self.standing.iter_mut().zip(checks) {
-            let ruling = match ruling_of(check) {
-                Ruling::Wait => standing.unwrap_or(Ruling::Wait),
-                newer => *standing.insert(newer),
-            };
-            worst = worst.max(ruling);
-        }
-        worst
-    }
-
-    /// Returns what all signals that a check needs have covered since the last time.
-    fn newly_covered(
-        &mut self,
-        policy: &Policy,
+        plan: &'a Plan,
         weight: Weight,
-        until: Timestamp,
-    ) -> Option<Window> {
-        let needed = |track: &&Track| signal_applies(policy, &track.signal, weight);
-        let covered_to = self.tracks.iter().filter(needed).map(|track| track.cursor).min()?;
-        let window = Window::new(self.covered_to, covered_to);
-        if window.is_empty() {
-            return None;
-        }
-        self.covered_to = covered_to;
-        let lag = millis(until.since(covered_to));
-        self.lag_ms = Some(self.lag_ms.map_or(lag, |least| least.min(lag)));
-        Some(window)
-    }
-
-    fn p95(&self, seen: &[Seen<'_>]) -> BySide<Option<f64>> {
-        let latency = self.tracks.iter().zip(seen).find_map(|(track, seen)| match seen {
-            Seen::Fresh(measured) if track.signal == Signal::Latency => Some(measured),
-            _ => None,
-        });
-        BySide::from_fn(|side| match latency.map(|measured| measured.sides.get(side)) {
-            Some(Reading::Buckets(buckets)) => buckets.quantile(Quantile::P95.fraction()),
-            _ => None,
-        })
-    }
-}
-
-fn result(check: &Check, verdict: Verdict, finding: Finding) -> CheckResult {
-    CheckResult::new(Arc::clone(&check.name), verdict, check.then, finding)
-}
-
-fn overlap(seen: Window, asked: Window) -> Failure {
-    Failure::new(
-        FailureKind::Invalid,
-        format!(
-            "the source covered {} to {} where {} to {} was asked: counting it would count requests twice",
-            seen.after, seen.until, asked.after, asked.until
-        ),
-    )
-}
-
-fn ruling_of(check: &CheckResult) -> Ruling {
-    match (check.verdict, check.then) {
-        (Verdict::Pass | Verdict::NotApplicable, _) | (_, Then::Warn) => Ruling::GoOn,
-        (Verdict::Pending, _) => Ruling::Wait,
-        (Verdict::Fail, Then::RollBack) => Ruling::RollBack,
-        (Verdict::Fail, Then::Ask) => Ruling::Ask,
-        (Verdict::Fail | Verdict::NoData | Verdict::Error | Verdict::Inconclusive, _) => {
-            Ruling::Hold
+        now: Timestamp,
+    ) -> Sight<'a> {
+        Sight {
+            plan,
+            weight,
+            now,
+            fresh: fresh(policy),
+            at_end: false,
+            answers: &[],
+            states: &[],
+            tracks: &self.tracks,
+            histories: &self.histories,
+            gathered: &self.gathered,
+            evidence: &self.evidence,
+            abs: &self.abs,
+            gates: &self.gates,
         }
     }
 }
 
-fn notes(tracks: &[Track], seen: &[Seen<'_>]) -> Vec<String> {
-    let mut notes = Vec::new();
-    for (track, seen) in tracks.iter().zip(seen) {
-        match seen {
-            Seen::Fresh(measured) => notes.extend(measured.notes.iter().cloned()),
-            Seen::Failed(failure) if track.signal == Signal::Requests => {
-                notes.push(format!("{}: {failure}", track.signal));
-            }
-            Seen::Failed(_) | Seen::Pending => {}
-        }
-    }
-    notes
+/// Returns how old what was last learnt may be.
+fn fresh(policy: &Policy) -> Duration {
+    policy.every().saturating_mul(2)
 }

@@ -1,0 +1,363 @@
+//! One look: from what was measured to what follows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::memory::{Consequence, Lack, Rules};
+use super::plan::{CheckPlan, NeededBy, Plan, delay};
+use super::sight::{Said, Sight, said};
+use super::tally::Tally;
+use super::tracks::State;
+use super::tracks::Track;
+use super::{Judge, Work, ab, counted, fresh, measured_at};
+use crate::policy::{HARD_LIMIT, Policy, Quantile, Then};
+use crate::record::{CheckResult, Finding, Judgement, Ruling, Verdict};
+use crate::value::{
+    BySide, Failure, Measured, Query, Reading, Signal, Timestamp, Weight, Window, millis,
+};
+
+/// Says where the rollout stands when it is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::rollout) struct Look {
+    pub(in crate::rollout) stage: usize,
+    pub(in crate::rollout) weight: Weight,
+    /// How much of the stage's hold is left before this look.
+    pub(in crate::rollout) left: Duration,
+}
+
+/// What a look comes to, beside what people are told.
+#[derive(Debug)]
+pub(in crate::rollout) struct Judged {
+    pub(in crate::rollout) judgement: Judgement,
+    /// What was newly covered by all signals that a check needs; counts for the hold if the ruling is to go on.
+    pub(in crate::rollout) covered: Option<Window>,
+    /// Why the canary is to be taken back, if it is.
+    pub(in crate::rollout) guilty: Option<Guilt>,
+    /// What asks a person whether to go on.
+    pub(in crate::rollout) asks: Vec<CheckResult>,
+}
+
+/// Says why a canary is to be taken back.
+#[derive(Debug)]
+pub(in crate::rollout) enum Guilt {
+    Check(CheckResult),
+    Silence { for_ms: u64 },
+    Errors { for_ms: u64 },
+}
+
+/// Holds what was answered: the answers, and what became of each query.
+type Answered<'a> = (&'a [Result<Measured, Failure>], &'a [State]);
+
+/// Collects what the checks come to.
+struct Verdicts {
+    checks: Vec<CheckResult>,
+    worst: Ruling,
+    failed: Option<usize>,
+    lack: Option<Lack>,
+    asks: Vec<CheckResult>,
+}
+
+impl Judge {
+    /// Judges one look. With nothing asked, for nothing is measured at this weight, gates alone are judged, and
+    /// nothing is covered.
+    pub(in crate::rollout) fn judge(
+        &mut self,
+        policy: &Policy,
+        look: Look,
+        (queries, until): (&[Query], Timestamp),
+        answers: &[Result<Measured, Failure>],
+        now: Timestamp,
+    ) -> Judged {
+        self.begin_if_entered(look.stage);
+        let plan = self.plan(policy);
+        let Work { mut states, mut active, .. } = std::mem::take(&mut self.work);
+        states.clear();
+        for (i, track) in self.tracks.iter_mut().enumerate() {
+            states.push(track.take_in(queries.get(i), until, answers.get(i)));
+        }
+        active.clear();
+        for (check, memory) in policy.checks().iter().zip(&mut self.checks) {
+            active.push(check.applies_at(look.weight) && memory.begin(delay(check), now));
+        }
+        let covered =
+            if queries.is_empty() { None } else { self.newly_covered(policy, &plan, look, until) };
+        let at_end = is_end(policy, look, covered);
+        self.remember(&plan, look.weight, at_end, &active, (answers, &states));
+        let verdicts =
+            self.verdicts(policy, &plan, (look.weight, at_end), &active, (answers, &states), now);
+        let judged = self.rule(policy, look, covered, verdicts, (answers, &states));
+        self.work = Work { plan: Some(plan), states, active };
+        judged
+    }
+
+    /// Returns what all signals that something needs have covered since the last time.
+    fn newly_covered(
+        &mut self,
+        policy: &Policy,
+        plan: &Plan,
+        look: Look,
+        until: Timestamp,
+    ) -> Option<Window> {
+        let excused = |by: NeededBy| match by {
+            NeededBy::HardLimit => self.hard_limit.excused,
+            NeededBy::Check(i) => self.checks.get(i).is_some_and(|memory| memory.excused),
+            NeededBy::Stage(_) => false,
+        };
+        let needed =
+            plan.needs.iter().filter(|n| n.applies_at(look.stage, look.weight) && !excused(n.by));
+        let cursors = needed.filter_map(|need| self.tracks.get(need.track)).map(Track::cursor);
+        let covered_to = match cursors.min() {
+            Some(least) => least,
+            // A person has excused all that needs anything.
+            None if measured_at(policy, look.weight) => until,
+            None => return None,
+        };
+        let window = Window::new(self.covered_to, covered_to);
+        if window.is_empty() {
+            return None;
+        }
+        self.covered_to = covered_to;
+        let lag = millis(until.since(covered_to));
+        self.lag_ms = Some(self.lag_ms.map_or(lag, |least| least.min(lag)));
+        Some(window)
+    }
+
+    /// Adds what is new to all that looks back on more than one look.
+    fn remember(
+        &mut self,
+        plan: &Plan,
+        weight: Weight,
+        at_end: bool,
+        active: &[bool],
+        (answers, states): Answered<'_>,
+    ) {
+        let fresh = |track| match said(answers, states, track) {
+            Said::Fresh(measured) => Some(measured),
+            Said::Pending | Said::Failed(_) => None,
+        };
+        let is_active = |check: usize| active.get(check).is_some_and(|active| *active);
+        for (i, (track, summed)) in self.tracks.iter_mut().zip(&plan.summed).enumerate() {
+            if let (true, Some(measured)) = (*summed, fresh(i)) {
+                track.sum_up(measured);
+            }
+        }
+        for (history, plan) in self.histories.iter_mut().zip(&plan.histories) {
+            if weight >= plan.from
+                && plan.delayed.is_none_or(is_active)
+                && let Some(measured) = fresh(plan.track)
+            {
+                let ms = millis(measured.covered.length());
+                history.push(&measured.sides, ms, plan.look_back_ms);
+            }
+        }
+        for (i, check) in plan.checks.iter().enumerate().filter(|(i, _)| is_active(*i)) {
+            self.gather(plan, i, check, &fresh);
+            if weight.is_mixed() {
+                self.weigh(plan, check, &fresh);
+                if at_end {
+                    self.compare(plan, check, (answers, states));
+                }
+            }
+        }
+    }
+
+    /// Adds up what a check has not looked at yet, for one that looks less often.
+    fn gather<'a>(
+        &mut self,
+        plan: &Plan,
+        i: usize,
+        check: &CheckPlan,
+        fresh: &impl Fn(usize) -> Option<&'a Measured>,
+    ) {
+        let Some(memory) = self.checks.get_mut(i) else { return };
+        let anew = std::mem::take(&mut memory.gathers_anew);
+        for at in check.gathered.clone() {
+            if anew {
+                self.gathered[at] = Tally::default();
+            }
+            if let Some(measured) = fresh(plan.gathered[at]) {
+                self.gathered[at].add(&measured.sides, millis(measured.covered.length()));
+            }
+        }
+    }
+
+    fn weigh<'a>(
+        &mut self,
+        plan: &Plan,
+        check: &CheckPlan,
+        fresh: &impl Fn(usize) -> Option<&'a Measured>,
+    ) {
+        for at in check.evidence.clone() {
+            if let Some(measured) = fresh(0) {
+                self.evidence[at].add(&plan.evidence[at], measured);
+            }
+        }
+    }
+
+    /// Compares both sides at the end of the stage, until there is enough to come to something: once.
+    fn compare(&mut self, plan: &Plan, check: &CheckPlan, (answers, states): Answered<'_>) {
+        for at in check.abs.clone() {
+            let plan = &plan.abs[at];
+            let settled = matches!(&self.abs[at], Some((Verdict::Pass | Verdict::Fail, _)));
+            if let (false, Some(track)) = (settled, self.tracks.get(plan.track)) {
+                let said = said(answers, states, plan.track);
+                self.abs[at] = Some(ab::judge(plan, &track.stage, said));
+            }
+        }
+    }
+
+    /// Lets each check say what it sees, and follows what that leads to.
+    fn verdicts(
+        &mut self,
+        policy: &Policy,
+        plan: &Plan,
+        (weight, at_end): (Weight, bool),
+        active: &[bool],
+        (answers, states): Answered<'_>,
+        now: Timestamp,
+    ) -> Verdicts {
+        let Self { tracks, histories, gathered, evidence, abs, gates, hard_limit, checks, .. } =
+            self;
+        let sight = Sight {
+            plan,
+            weight,
+            now,
+            fresh: fresh(policy),
+            at_end,
+            answers,
+            states,
+            tracks,
+            histories,
+            gathered,
+            evidence,
+            abs,
+            gates,
+        };
+        let mut verdicts = Verdicts::with_room_for(policy.checks().len() + 1);
+        if policy.hard_limit() {
+            let rules = Rules::of_hard_limit(policy);
+            let (verdict, finding) = counted::hard_limit(weight, sight.said(0));
+            let consequence = hard_limit.take(&rules, verdict, now);
+            let result = CheckResult::new(Arc::from(HARD_LIMIT), verdict, Then::RollBack, finding);
+            verdicts.push(result, &consequence);
+        }
+        for (i, (check, memory)) in policy.checks().iter().zip(checks).enumerate() {
+            let rules = Rules::of(policy, check);
+            let (verdict, finding, consequence) = if !active[i] {
+                let consequence = memory.take(&rules, Verdict::NotApplicable, now);
+                (Verdict::NotApplicable, Finding::Nothing, consequence)
+            } else if let Some((verdict, finding)) = memory.stands(check, now).cloned() {
+                (verdict, finding, memory.meanwhile(&rules, verdict))
+            } else {
+                let (verdict, finding) = sight.judge(&plan.checks[i].node, false);
+                memory.look(check, (verdict, &finding), now);
+                (verdict, finding, memory.take(&rules, verdict, now))
+            };
+            let result = CheckResult::new(Arc::clone(&check.name), verdict, check.then, finding);
+            verdicts.push(CheckResult { dry_run: check.dry_run, ..result }, &consequence);
+        }
+        verdicts
+    }
+
+    fn rule(
+        &mut self,
+        policy: &Policy,
+        look: Look,
+        covered: Option<Window>,
+        verdicts: Verdicts,
+        (answers, states): Answered<'_>,
+    ) -> Judged {
+        let Verdicts { checks, worst, failed, lack, asks } = verdicts;
+        self.passing = worst == Ruling::GoOn;
+        let guilty = match (failed.and_then(|i| checks.get(i)), lack) {
+            (Some(check), _) => Some(Guilt::Check(check.clone())),
+            (None, Some(Lack::Silence { for_ms })) => Some(Guilt::Silence { for_ms }),
+            (None, Some(Lack::Errors { for_ms })) => Some(Guilt::Errors { for_ms }),
+            (None, None) => None,
+        };
+        let waits = self.passing && covered.is_none() && measured_at(policy, look.weight);
+        let requests = said(answers, states, 0);
+        let judgement = Judgement {
+            stage: look.stage,
+            weight: look.weight,
+            window: match requests {
+                Said::Fresh(measured) => measured.covered,
+                Said::Pending | Said::Failed(_) => {
+                    let cursor = self.tracks.first().map_or(self.covered_to, Track::cursor);
+                    Window::new(cursor, cursor)
+                }
+            },
+            requests: match requests {
+                Said::Fresh(measured) => counted::counts(&measured.sides),
+                Said::Pending | Said::Failed(_) => None,
+            },
+            p95: self.p95((answers, states)),
+            checks,
+            ruling: if waits { Ruling::Wait } else { worst },
+            held_ms: 0,
+            notes: self.notes((answers, states)),
+        };
+        Judged { judgement, covered, guilty, asks }
+    }
+
+    fn p95(&self, (answers, states): Answered<'_>) -> BySide<Option<f64>> {
+        let latency = self.tracks.iter().position(|t| t.query.signal == Signal::Latency);
+        let Some(Said::Fresh(measured)) = latency.map(|track| said(answers, states, track)) else {
+            return BySide::default();
+        };
+        BySide::from_fn(|side| match measured.sides.get(side) {
+            Reading::Buckets(buckets) => buckets.quantile(Quantile::P95.fraction()),
+            _ => None,
+        })
+    }
+
+    fn notes(&self, (answers, states): Answered<'_>) -> Vec<String> {
+        let mut notes = Vec::new();
+        for (i, track) in self.tracks.iter().enumerate() {
+            match said(answers, states, i) {
+                Said::Fresh(measured) => notes.extend(measured.notes.iter().cloned()),
+                Said::Failed(failure) if i == 0 => {
+                    notes.push(format!("{}: {failure}", track.query.signal));
+                }
+                Said::Failed(_) | Said::Pending => {}
+            }
+        }
+        notes
+    }
+}
+
+impl Verdicts {
+    fn with_room_for(checks: usize) -> Self {
+        Self {
+            checks: Vec::with_capacity(checks),
+            worst: Ruling::GoOn,
+            failed: None,
+            lack: None,
+            asks: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, result: CheckResult, consequence: &Consequence) {
+        let Consequence { ruling, then, borne, passes_left, lack } = *consequence;
+        let result = CheckResult { then, borne, passes_left, ..result };
+        self.worst = self.worst.max(ruling);
+        if ruling == Ruling::RollBack && result.verdict == Verdict::Fail {
+            self.failed = self.failed.or(Some(self.checks.len()));
+        }
+        self.lack = self.lack.or(lack);
+        if ruling == Ruling::Ask {
+            self.asks.push(result.clone());
+        }
+        self.checks.push(result);
+    }
+}
+
+/// Tells whether the stage's hold is used up with this look, or, where its clock runs by itself, before the next.
+fn is_end(policy: &Policy, look: Look, covered: Option<Window>) -> bool {
+    let passes = match covered {
+        Some(window) => window.length(),
+        None if measured_at(policy, look.weight) => Duration::ZERO,
+        None => policy.every(),
+    };
+    look.left <= passes
+}
