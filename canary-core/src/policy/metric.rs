@@ -38,7 +38,7 @@ pub enum MetricSpec {
 }
 
 /// Says which source is asked for a number, and what.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct MetricQuery {
@@ -48,6 +48,21 @@ pub struct MetricQuery {
     /// The question in the source's own language; the metric's name unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<Arc<str>>,
+}
+
+impl MetricQuery {
+    /// Asks the source without a name this, in its own language.
+    #[must_use]
+    pub fn new(query: impl Into<Arc<str>>) -> Self {
+        Self { source: None, query: Some(query.into()) }
+    }
+
+    /// Asks the source of this name instead.
+    #[must_use]
+    pub fn of(mut self, source: impl Into<Arc<str>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
 }
 
 /// Weighs one metric in a health score: 1 where it is `good` or better, 0 where it is `bad` or worse, and in

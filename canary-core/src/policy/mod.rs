@@ -23,6 +23,8 @@
 //! ```
 
 mod builder;
+#[cfg(feature = "calendar")]
+mod calendar;
 mod check;
 mod gate;
 mod metric;
@@ -35,6 +37,8 @@ mod text;
 mod validate;
 
 pub use builder::PolicyBuilder;
+#[cfg(feature = "calendar")]
+pub use calendar::{CalendarError, OpeningHours};
 pub use check::{Check, CheckKind, Comparison, Limit, Then, Tolerance};
 pub use gate::{AlertFilter, Ask, Calendar, GateKind, GateSpec, HttpProbe, Moment, Otherwise};
 pub use metric::{Metric, MetricQuery, MetricSpec, Quantile, ScorePart, Unit, UnknownMetric};
@@ -52,6 +56,9 @@ pub const HARD_LIMIT: &str = "hard-limit";
 
 /// The name of the stage in which the old version is kept at 100 %.
 pub const BAKE: &str = "bake";
+
+/// How deep checks may lie in checks: `all`, `any` and `not` of one another.
+pub const MAX_DEPTH: usize = 8;
 
 /// Plans a rollout; always valid.
 #[derive(Clone, Debug, PartialEq)]
@@ -211,7 +218,6 @@ impl Policy {
     }
 
     /// Returns every gate that is asked anywhere, each once, in the order of the plan, those of checks last.
-    #[must_use]
     pub fn gates(&self) -> impl Iterator<Item = &GateName> {
         let planned = std::iter::once(&self.plan.before_first)
             .chain(&self.plan.after)
@@ -228,7 +234,6 @@ impl Policy {
     }
 
     /// Returns the gates that are watched all along as checks, each once, in the order of the checks.
-    #[must_use]
     pub fn watched_gates(&self) -> impl Iterator<Item = &GateName> {
         let mut all: Vec<&GateName> = Vec::new();
         for check in self.checks() {

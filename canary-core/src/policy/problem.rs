@@ -30,14 +30,6 @@ pub struct Place {
     pub text: String,
 }
 
-impl Place {
-    /// Points at a line and column of a text that is filled in later.
-    #[cfg(feature = "yaml")]
-    pub(super) const fn at((line, column): (usize, usize)) -> Self {
-        Self { file: String::new(), line, column, text: String::new() }
-    }
-}
-
 impl Problem {
     pub(super) fn new(
         path: impl Into<String>,
@@ -45,6 +37,13 @@ impl Problem {
         help: impl Into<String>,
     ) -> Self {
         Self { path: path.into(), place: None, message: message.into(), help: help.into() }
+    }
+
+    /// Points at a line and column of a text whose name and words are filled in later.
+    #[cfg(feature = "yaml")]
+    pub(super) fn standing(mut self, (line, column): (usize, usize)) -> Self {
+        self.place = Some(Place { file: String::new(), line, column, text: String::new() });
+        self
     }
 }
 

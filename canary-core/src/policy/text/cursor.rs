@@ -1,8 +1,11 @@
 //! Walks a map of the tree and notes what cannot be read.
 
+use std::collections::BTreeMap;
+
 use super::node::{Node, Value};
-use super::scalar::Expected;
-use crate::policy::{Place, Problem};
+use super::scalar::{self, Expected};
+use crate::policy::Problem;
+use crate::value::millis;
 
 /// Reads the keys of one map; whatever was not asked for is a problem at the end.
 pub(super) struct Fields<'a> {
@@ -32,6 +35,11 @@ impl<'a> Fields<'a> {
         Self { path, entries, asked: Vec::new() }
     }
 
+    /// Returns the path of the map itself.
+    pub(super) fn here(&self) -> &str {
+        &self.path
+    }
+
     /// Returns the path of one of its fields.
     pub(super) fn path(&self, field: &str) -> String {
         if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path) }
@@ -43,6 +51,50 @@ impl<'a> Fields<'a> {
             self.asked.push(field);
         }
         self.entries.iter().find(|(key, _)| key.key() == field).map(|(_, value)| value)
+    }
+
+    /// Tells whether the field is there.
+    pub(super) fn has(&mut self, field: &'static str) -> bool {
+        self.node(field).is_some()
+    }
+
+    /// Opens a field that is a map itself.
+    pub(super) fn map(
+        &mut self,
+        field: &'static str,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Fields<'a>> {
+        let node = self.node(field)?;
+        Some(Self::open(node, self.path(field), &format!("`{field}`"), problems))
+    }
+
+    /// Reads a duration into its place, which keeps what it holds where there is none.
+    pub(super) fn millis(
+        &mut self,
+        field: &'static str,
+        place: &mut u64,
+        problems: &mut Vec<Problem>,
+    ) {
+        if let Some(time) = self.read(field, scalar::duration, problems) {
+            *place = millis(time);
+        }
+    }
+
+    /// Returns every entry as text under its name, noting those that are no text.
+    pub(super) fn texts(self, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
+        let mut texts = BTreeMap::new();
+        for (key, value) in self.entries {
+            let name = key.key();
+            match scalar::text(value) {
+                Ok(text) => _ = texts.insert(name, text),
+                Err(expected) => problems.push(Problem::new(
+                    self.path(&name),
+                    format!("`{name}` is {}", value.describe()),
+                    format!("expected {expected}, such as `\"true\"`"),
+                )),
+            }
+        }
+        texts
     }
 
     /// Reads a field; `None` if it is missing or cannot be read, which is noted.
@@ -115,10 +167,8 @@ impl<'a> Fields<'a> {
                 Some(field) => format!("did you mean `{field}`?"),
                 None => format!("expected one of {}", self.asked.join(", ")),
             };
-            let mut problem =
-                Problem::new(self.path(&name), format!("`{name}` is not known here"), help);
-            problem.place = Some(Place::at(key.at));
-            problems.push(problem);
+            let message = format!("`{name}` is not known here");
+            problems.push(Problem::new(self.path(&name), message, help).standing(key.at));
         }
     }
 }

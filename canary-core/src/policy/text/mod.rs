@@ -4,10 +4,17 @@
 //! becomes a [`PolicySpec`](super::PolicySpec) with a list of what could not be read
 //! ([`read`]), and the spec is validated; all problems are shown together.
 
+mod checks;
 mod cursor;
+mod gates;
+mod metrics;
+mod mode;
 mod node;
 mod read;
 mod scalar;
+mod stages;
+
+use read::Reading;
 
 use super::problem::Place;
 use super::{Policy, PolicyError, Problem, validate};
@@ -15,12 +22,12 @@ use super::{Policy, PolicyError, Problem, validate};
 /// Reads a policy; `file` stands in its errors.
 pub(super) fn read(file: &str, text: &str) -> Result<Policy, PolicyError> {
     let root = node::parse(text).map_err(|error| syntax_error(file, text, &error))?;
-    let (spec, unreadable) = read::policy(&root);
-    let mut problems = unreadable;
+    let Reading { spec, mut problems, moved } = read::policy(&root);
     // What follows from several parts together is only known where all of them could be read.
     let whole = problems.is_empty();
     let found = if whole { validate::problems(&spec) } else { validate::problems_of_parts(&spec) };
-    for problem in found {
+    for mut problem in found {
+        problem.path = moved.in_text(problem.path);
         let known =
             |p: &Problem| problem.path.starts_with(&p.path) || p.path.starts_with(&problem.path);
         if !problems.iter().any(known) {

@@ -25,9 +25,13 @@ pub(super) enum Value {
     Map(Vec<(Node, Node)>),
 }
 
+/// How deep a document may nest: enough for the deepest check, and for the smallest stack.
+const MAX_DEPTH: usize = 32;
+
 /// Parses a whole document.
 pub(super) fn parse(text: &str) -> Result<Node, serde_saphyr::Error> {
-    serde_saphyr::from_str(text)
+    let budget = serde_saphyr::budget! { max_depth: MAX_DEPTH };
+    serde_saphyr::from_str_with_options(text, serde_saphyr::options! { budget: budget })
 }
 
 impl Node {

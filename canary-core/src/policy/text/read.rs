@@ -1,196 +1,209 @@
 //! Turns the tree into the stable form, noting everything that cannot be read.
 
 use super::cursor::Fields;
-use super::node::{Node, Value};
-use super::scalar;
-use crate::policy::{
-    Check, CheckKind, Comparison, GateKind, GateSpec, Limit, Metric, Otherwise, Patience,
-    PolicySpec, Problem, Stage, Then,
-};
-use crate::value::{GateName, Weight, millis};
+use super::gates::{self, names};
+use super::mode::{self, Mode};
+use super::node::Node;
+use super::{checks, metrics, scalar, stages};
+use crate::policy::{Patience, PolicySpec, Problem, Promotion, Then, WorkloadSpec};
+use crate::value::{Audience, Member};
 
-/// Stands in for what a check looks at where that cannot be read.
-const HARMLESS: CheckKind = CheckKind::WorseThanStable { ratio: 1.0, false_alarm: 0.01 };
+/// Holds what could be read, what could not, and what stands elsewhere in the text than in the form.
+pub(super) struct Reading {
+    pub(super) spec: PolicySpec,
+    pub(super) problems: Vec<Problem>,
+    pub(super) moved: Moved,
+}
+
+/// Knows where in the text a part of the form stands, as pairs of the beginnings of paths.
+#[derive(Default)]
+pub(super) struct Moved(Vec<(String, String)>);
+
+impl Moved {
+    pub(super) fn note(&mut self, in_form: impl Into<String>, in_text: impl Into<String>) {
+        self.0.push((in_form.into(), in_text.into()));
+    }
+
+    /// Returns the path in the text for one in the form.
+    pub(super) fn in_text(&self, path: String) -> String {
+        let moved = self.0.iter().find_map(|(form, text)| {
+            path.strip_prefix(form.as_str()).map(|rest| format!("{text}{rest}"))
+        });
+        moved.unwrap_or(path)
+    }
+}
 
 /// Reads a policy. Where something cannot be read, a harmless value stands in
 /// for it, so that the rest can be checked all the same.
-pub(super) fn policy(root: &Node) -> (PolicySpec, Vec<Problem>) {
+pub(super) fn policy(root: &Node) -> Reading {
     let mut problems = Vec::new();
     let p = &mut problems;
+    let mut moved = Moved::default();
     let mut spec = PolicySpec::new("");
     let mut fields = Fields::open(root, "", "the policy", p);
 
+    let mode = head(&mut fields, &mut spec, p);
+    if let Some(node) = fields.node("metrics") {
+        spec.metrics = metrics::read(node, p);
+    }
+    if let Some(mut start) = fields.map("start", p) {
+        spec.start = names(&mut start, "gates", p);
+        start.close(p);
+    }
+    let keep_old = stages::read(&mut fields, &mut spec, &mut moved, p);
+    if let Some(promotion) = fields.map("promotion", p) {
+        spec.promotion = self::promotion(promotion, keep_old.is_some(), p);
+    }
+    if let Some(keep_old) = keep_old {
+        spec.promotion.keep_old_ms = keep_old;
+    }
+    for (i, node) in fields.list("checks", p).iter().enumerate() {
+        spec.checks.push(checks::check(i, node, mode, p));
+    }
+    if let Some(node) = fields.node("gates") {
+        spec.gates = gates::read(node, p);
+    }
+    what_goes_wrong(&mut fields, &mut spec, mode, p);
+    history(&mut fields, &mut spec, p);
+    fields.close(p);
+    mode.expand(&mut spec);
+    Reading { spec, problems, moved }
+}
+
+fn head(fields: &mut Fields<'_>, spec: &mut PolicySpec, p: &mut Vec<Problem>) -> Mode {
     if let Some(version) = fields.require("version", "1", scalar::count, p) {
         spec.version = u32::try_from(version).unwrap_or(u32::MAX);
     }
     spec.name = fields.require("name", "checkout", scalar::text, p).unwrap_or_default();
-    if let Some(every) = fields.read("every", scalar::duration, p) {
-        spec.every_ms = millis(every);
+    let mode = fields.read("mode", mode::read, p).unwrap_or_default();
+    fields.millis("every", &mut spec.every_ms, p);
+    fields.millis("settle", &mut spec.settle_ms, p);
+    fields.millis("lag", &mut spec.lag_ms, p);
+    if let Some(header) = fields.map("header", p) {
+        spec.header = header.texts(p);
     }
-    if let Some(settle) = fields.read("settle", scalar::duration, p) {
-        spec.settle_ms = millis(settle);
+    if let Some(audience) = fields.map("audience", p) {
+        spec.audience = Some(self::audience(audience, p));
     }
-    for (i, node) in fields.list("stages", p).iter().enumerate() {
-        spec.stages.push(stage(i, node, p));
+    mode
+}
+
+fn audience(mut fields: Fields<'_>, p: &mut Vec<Problem>) -> Audience {
+    let by = fields.require("by", "user", scalar::text, p).unwrap_or_default();
+    let mut audience = Audience::by(by);
+    for (i, node) in fields.list("always", p).iter().enumerate() {
+        let path = format!("audience.always[{i}]");
+        let mut member = Fields::open(node, path.clone(), "a part of the audience", p);
+        let found: Vec<Member> = [
+            member.read("list", scalar::text, p).map(Member::List),
+            member.read("email_domain", scalar::text, p).map(Member::EmailDomain),
+            member.read("segment", scalar::text, p).map(Member::Segment),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        if found.len() != 1 {
+            p.push(Problem::new(
+                path,
+                format!("a part of the audience says {} things", found.len()),
+                "write one, such as `{ email_domain: example.com }`",
+            ));
+        }
+        audience.always.extend(found);
+        member.close(p);
     }
-    for (i, node) in fields.list("checks", p).iter().enumerate() {
-        spec.checks.push(check(i, node, p));
+    fields.close(p);
+    audience
+}
+
+fn promotion(mut fields: Fields<'_>, kept: bool, p: &mut Vec<Problem>) -> Promotion {
+    let mut promotion = Promotion::default();
+    if let Some(how) = fields.read("how", scalar::how, p) {
+        promotion.how = how;
     }
-    if let Some(node) = fields.node("gates") {
-        gates(node, &mut spec, p);
+    if kept && fields.node("keep_old").is_some() {
+        p.push(Problem::new(
+            fields.path("keep_old"),
+            "`keep_old` stands both here and at the last stage",
+            "remove one of them",
+        ));
     }
-    if let Some(node) = fields.node("no_data") {
-        spec.no_data = no_data(node, p);
+    fields.millis("keep_old", &mut promotion.keep_old_ms, p);
+    promotion.gates = names(&mut fields, "gates", p);
+    promotion.after = names(&mut fields, "after", p);
+    fields.close(p);
+    promotion
+}
+
+/// Reads what is done where something is not as it should be.
+fn what_goes_wrong(
+    fields: &mut Fields<'_>,
+    spec: &mut PolicySpec,
+    mode: Mode,
+    p: &mut Vec<Problem>,
+) {
+    spec.no_data = patience(fields, "no_data", p).unwrap_or_default();
+    spec.errors = patience(fields, "errors", p).unwrap_or_default();
+    if let Some(mut progress) = fields.map("progress", p) {
+        let within = progress.require("within", "2h", scalar::duration, p).unwrap_or_default();
+        let then = progress.read("then", scalar::then, p).unwrap_or(mode.usual());
+        spec.progress = Some(Patience::new(within, then));
+        progress.close(p);
+    }
+    if let Some(drift) = fields.read("drift", scalar::drift, p) {
+        spec.drift = drift;
     }
     if let Some(on) = fields.read("hard_limit", scalar::switch, p) {
         spec.hard_limit = on;
     }
-    if let Some(node) = fields.node("rollback") {
-        let mut rollback = Fields::open(node, "rollback", "`rollback`", p);
-        if let Some(within) = rollback.read("within", scalar::duration, p) {
-            spec.rollback_within_ms = millis(within);
-        }
+    if let Some(mut rollback) = fields.map("rollback", p) {
+        rollback.millis("within", &mut spec.rollback_within_ms, p);
         rollback.close(p);
     }
-    fields.close(p);
-    (spec, problems)
 }
 
-fn stage(i: usize, node: &Node, p: &mut Vec<Problem>) -> Stage {
-    let mut fields = Fields::open(node, format!("stages[{i}]"), "a stage", p);
-    let weight = fields.require("weight", "5%", scalar::weight, p);
-    let hold = fields.require("hold", "5m", scalar::duration, p).unwrap_or_default();
-    let fallback = || weight.map_or_else(|| format!("stage {}", i + 1), |w| w.to_string());
-    let name = fields.read("name", scalar::text, p).unwrap_or_else(fallback);
-    let mut stage = Stage::new(name, weight.unwrap_or(Weight::ZERO), hold);
-    for (j, gate) in fields.list("gates", p).iter().enumerate() {
-        match scalar::text(gate)
-            .map_err(str::to_owned)
-            .and_then(|t| GateName::new(t).map_err(|e| e.to_string()))
-        {
-            Ok(name) => stage.gates.push(name),
-            Err(why) => p.push(Problem::new(
-                format!("stages[{i}].gates[{j}]"),
-                format!("a gate's name is {}", gate.describe()),
-                format!("expected a plain name such as `oncall` ({why})"),
+/// Reads `{ after: 5m, then: hold }`.
+pub(super) fn patience(
+    fields: &mut Fields<'_>,
+    field: &'static str,
+    p: &mut Vec<Problem>,
+) -> Option<Patience> {
+    let mut inner = fields.map(field, p)?;
+    let mut patience = Patience::default();
+    inner.millis("after", &mut patience.after_ms, p);
+    patience.then = inner.read("then", scalar::then, p).unwrap_or(Then::Hold);
+    inner.close(p);
+    Some(patience)
+}
+
+fn history(fields: &mut Fields<'_>, spec: &mut PolicySpec, p: &mut Vec<Problem>) {
+    if let Some(mut workload) = fields.map("workload", p) {
+        let WorkloadSpec {
+            ready_within_ms,
+            ready_for_ms,
+            keep_after_success_ms,
+            keep_after_abort_ms,
+        } = &mut spec.workload;
+        workload.millis("ready_within", ready_within_ms, p);
+        workload.millis("ready_for", ready_for_ms, p);
+        workload.millis("keep_after_success", keep_after_success_ms, p);
+        workload.millis("keep_after_abort", keep_after_abort_ms, p);
+        workload.close(p);
+    }
+    if let Some(keep) = fields.read("keep", scalar::small_count, p) {
+        spec.keep = keep;
+    }
+    if let Some(versions) = fields.read("fast_return", scalar::small_count, p) {
+        spec.fast_return = versions;
+    }
+    for (i, node) in fields.list("allow", p).iter().enumerate() {
+        match scalar::text(node) {
+            Ok(name) => spec.allow.push(name),
+            Err(expected) => p.push(Problem::new(
+                format!("allow[{i}]"),
+                format!("a finding's name is {}", node.describe()),
+                format!("expected {expected} such as `no-hard-limit`"),
             )),
         }
     }
-    fields.close(p);
-    stage
-}
-
-fn check(i: usize, node: &Node, p: &mut Vec<Problem>) -> Check {
-    let path = format!("checks[{i}]");
-    let mut fields = Fields::open(node, path.clone(), "a check", p);
-    let name = fields.require("name", "errors", scalar::text, p).unwrap_or_default();
-    let then = fields.read("then", scalar::then, p).unwrap_or(Then::RollBack);
-    let kind = if fields.node("worse_than_stable").is_some() {
-        let ratio = fields.read("worse_than_stable", scalar::times, p);
-        let false_alarm = fields.read("false_alarm", scalar::share, p).unwrap_or(0.01);
-        ratio.map(|ratio| CheckKind::WorseThanStable { ratio, false_alarm })
-    } else {
-        threshold(&path, &mut fields, p)
-    };
-    fields.close(p);
-    Check::new(name, kind.unwrap_or(HARMLESS)).then(then)
-}
-
-fn threshold(path: &str, fields: &mut Fields<'_>, p: &mut Vec<Problem>) -> Option<CheckKind> {
-    if fields.node("metric").is_none() {
-        p.push(Problem::new(
-            path,
-            "the check looks at nothing",
-            "write `metric: error_rate` with `above: 5%`, or `worse_than_stable: 1.25x`",
-        ));
-        // Named so that they are not called unknown on top of that.
-        for field in ["above", "below", "for", "samples"] {
-            fields.node(field);
-        }
-        return None;
-    }
-    let metric = fields.read("metric", metric, p);
-    let for_ms = fields.read("for", scalar::duration, p).map_or(0, millis);
-    let samples = fields.read("samples", scalar::count, p).unwrap_or(0);
-    let above = fields.node("above").is_some();
-    let below = fields.node("below").is_some();
-    let comparison = match (above, below) {
-        (true, false) => Comparison::Above,
-        (false, true) => Comparison::Below,
-        (both, _) => {
-            let message =
-                if both { "a check has both `above` and `below`" } else { "a check has no limit" };
-            p.push(Problem::new(path, message, "write one of `above: 5%` and `below: 95%`"));
-            return None;
-        }
-    };
-    let metric = metric?;
-    let unit = metric.unit();
-    let limit: Option<Limit> =
-        fields.read(comparison.as_str(), |node| scalar::limit(node, unit), p);
-    Some(CheckKind::Threshold { metric, comparison, limit: limit?, for_ms, samples })
-}
-
-fn metric(node: &Node) -> Result<Metric, scalar::Expected> {
-    let expected = "error_rate, success_rate, request_rate, latency.p50 to latency.p99.9, \
-                    or a name that the metric source knows";
-    scalar::text(node).and_then(|text| text.parse().map_err(|_| expected))
-}
-
-fn gates(node: &Node, spec: &mut PolicySpec, p: &mut Vec<Problem>) {
-    let Value::Map(entries) = &node.value else {
-        let message = format!("`gates` is {}, not a map", node.describe());
-        p.push(Problem::new("gates", message, "write `gates: { oncall: { approval: {} } }`"));
-        return;
-    };
-    for (key, value) in entries {
-        let path = format!("gates.{}", key.key());
-        match GateName::new(key.key()) {
-            Ok(name) => {
-                let gate = gate(value, path, p);
-                spec.gates.insert(name, gate);
-            }
-            Err(error) => p.push(Problem::new(
-                path,
-                error.to_string(),
-                "give it a plain name such as `oncall`",
-            )),
-        }
-    }
-}
-
-fn gate(node: &Node, path: String, p: &mut Vec<Problem>) -> GateSpec {
-    let mut fields = Fields::open(node, path, "a gate", p);
-    let mut gate = GateSpec::default();
-    if let Some(approval) = fields.node("approval") {
-        gate.kind = GateKind::Approval;
-        Fields::open(approval, fields.path("approval"), "`approval`", p).close(p);
-    }
-    gate.timeout_ms = fields.read("timeout", scalar::duration, p).map(millis);
-    if let Some(otherwise) = fields.read("otherwise", otherwise, p) {
-        gate.otherwise = otherwise;
-    }
-    fields.close(p);
-    gate
-}
-
-fn otherwise(node: &Node) -> Result<Otherwise, scalar::Expected> {
-    match scalar::text(node).as_deref() {
-        Ok("roll_back") => Ok(Otherwise::RollBack),
-        Ok("open") => Ok(Otherwise::Open),
-        _ => Err("`roll_back` or `open`"),
-    }
-}
-
-fn no_data(node: &Node, p: &mut Vec<Problem>) -> Patience {
-    let mut fields = Fields::open(node, "no_data", "`no_data`", p);
-    let mut no_data = Patience::default();
-    if let Some(after) = fields.read("after", scalar::duration, p) {
-        no_data.after_ms = millis(after);
-    }
-    if let Some(then) = fields.read("then", scalar::then, p) {
-        no_data.then = then;
-    }
-    fields.close(p);
-    no_data
 }

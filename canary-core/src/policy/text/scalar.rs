@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::node::{Node, Value};
-use crate::policy::{Limit, Then, Unit};
+use crate::policy::{Comparison, Drift, How, Limit, Metric, Otherwise, Scale, Then, Unit};
 use crate::value::Weight;
 
 /// What could not be read: what was found there is added by the caller.
@@ -68,17 +68,49 @@ pub(super) fn limit(node: &Node, unit: Unit) -> Result<Limit, Expected> {
         let number = multiple.trim_end().strip_suffix('x').and_then(decimal);
         return number.map(Limit::TimesStable).ok_or(expected);
     }
-    let value = match unit {
-        Unit::Share => share(node).map_err(|_| "a percentage such as `5%`, or `2x stable`"),
-        Unit::Millis => duration(node)
-            .map(|time| time.as_secs_f64() * 1000.0)
-            .map_err(|_| "a duration such as `500ms`, or `1.5x stable`"),
-        Unit::PerSecond => number(node).map_err(|_| "requests per second such as `100`"),
-        Unit::Plain => number(node)
-            .or_else(|_| share(node))
-            .map_err(|_| "a number, a percentage such as `90%`, or `1.5x stable`"),
-    };
+    let value = in_unit(node, unit).ok_or(match unit {
+        Unit::Share => "a percentage such as `5%`, or `2x stable`",
+        Unit::Millis => "a duration such as `500ms`, or `1.5x stable`",
+        Unit::PerSecond => "requests per second such as `100`",
+        Unit::Plain => "a number, a percentage such as `90%`, or `1.5x stable`",
+    });
     value.map(Limit::Absolute)
+}
+
+/// Reads what must hold: `>= 99%`, `<= 2s`; what is returned is on which side of the number it is bad.
+pub(super) fn bound(node: &Node, unit: Unit) -> Result<(Comparison, f64), Expected> {
+    let expected = match unit {
+        Unit::Share => "a bound such as `\">= 99%\"` or `\"<= 1%\"`",
+        Unit::Millis => "a bound such as `\"<= 2s\"`",
+        Unit::PerSecond => "a bound such as `\">= 100\"`",
+        Unit::Plain => "a bound such as `\">= 99%\"` or `\"<= 0.9\"`",
+    };
+    let Value::Text(text) = &node.value else {
+        return Err(expected);
+    };
+    let (bad, rest) = match (text.strip_prefix(">="), text.strip_prefix("<=")) {
+        (Some(rest), _) => (Comparison::Below, rest.trim_start()),
+        (_, Some(rest)) => (Comparison::Above, rest.trim_start()),
+        _ => return Err(expected),
+    };
+    let value = decimal(rest).map_or_else(|| Value::Text(rest.to_owned()), Value::Number);
+    in_unit(&Node { value, at: node.at }, unit).map(|value| (bad, value)).ok_or(expected)
+}
+
+/// Reads a number in a metric's own unit.
+fn in_unit(node: &Node, unit: Unit) -> Option<f64> {
+    match unit {
+        Unit::Share => share(node).ok(),
+        Unit::Millis => duration(node).ok().map(|time| time.as_secs_f64() * 1000.0),
+        Unit::PerSecond => number(node).ok(),
+        Unit::Plain => number(node).or_else(|_| share(node)).ok(),
+    }
+}
+
+pub(super) fn metric(node: &Node) -> Result<Metric, Expected> {
+    let expected = "error_rate, success_rate, request_rate, latency.p50 to latency.p99.9, \
+                    or a name that the metric source knows";
+    text(node).and_then(|text| text.parse().map_err(|_| expected))
 }
 
 pub(super) fn number(node: &Node) -> Result<f64, Expected> {
@@ -120,13 +152,56 @@ pub(super) fn text(node: &Node) -> Result<String, Expected> {
     }
 }
 
+pub(super) fn small_count(node: &Node) -> Result<u32, Expected> {
+    count(node)
+        .and_then(|value| u32::try_from(value).map_err(|_| "a whole number below four billion"))
+}
+
+/// Reads one of a few words.
+fn word<T: Copy>(node: &Node, words: &[(&str, T)], expected: Expected) -> Result<T, Expected> {
+    let Value::Text(text) = &node.value else {
+        return Err(expected);
+    };
+    words.iter().find(|(word, _)| word == text).map(|(_, value)| *value).ok_or(expected)
+}
+
 pub(super) fn then(node: &Node) -> Result<Then, Expected> {
-    match &node.value {
-        Value::Text(text) if text == "roll_back" => Ok(Then::RollBack),
-        Value::Text(text) if text == "hold" => Ok(Then::Hold),
-        Value::Text(text) if text == "warn" => Ok(Then::Warn),
-        _ => Err("`roll_back`, `hold` or `warn`"),
+    let words = [Then::Warn, Then::Hold, Then::Ask, Then::RollBack].map(|t| (t.as_str(), t));
+    word(node, &words, "`roll_back`, `ask`, `hold` or `warn`")
+}
+
+pub(super) fn severity(node: &Node) -> Result<Then, Expected> {
+    let words = [("critical", Then::RollBack), ("warning", Then::Warn)];
+    word(node, &words, "`critical` (it rolls back) or `warning` (it warns)")
+}
+
+pub(super) fn otherwise(node: &Node) -> Result<Otherwise, Expected> {
+    let words = [("roll_back", Otherwise::RollBack), ("open", Otherwise::Open)];
+    word(node, &words, "`roll_back` or `open`")
+}
+
+pub(super) fn how(node: &Node) -> Result<How, Expected> {
+    let words = [("in_place", How::InPlace), ("swap", How::Swap)];
+    word(node, &words, "`in_place` or `swap`")
+}
+
+pub(super) fn drift(node: &Node) -> Result<Drift, Expected> {
+    let words = [("put_back", Drift::PutBack), ("pause", Drift::Pause), ("accept", Drift::Accept)];
+    word(node, &words, "`put_back`, `pause` or `accept`")
+}
+
+pub(super) fn stage_end(node: &Node) -> Result<(), Expected> {
+    word(node, &[("stage_end", ())], "`stage_end`, which is also what is meant without it")
+}
+
+/// Reads `2` as replicas and `50%` as a share of stable's.
+pub(super) fn scale(node: &Node) -> Result<Scale, Expected> {
+    let expected = "replicas such as `2`, or a share of stable's such as `50%`";
+    match node.value {
+        Value::Number(_) => small_count(node).map(Scale::Replicas),
+        _ => weight(node).map(Scale::Share),
     }
+    .map_err(|_| expected)
 }
 
 /// Reads plain decimals only: no sign, no exponent, no `inf`.

@@ -1,0 +1,152 @@
+//! Checks: what they look at, and what follows.
+
+use super::cursor::Fields;
+use super::gates::gate_name;
+use super::mode::Mode;
+use super::node::Node;
+use super::{read, scalar};
+use crate::policy::{Check, CheckKind, Comparison, Limit, MAX_DEPTH, Problem, Then};
+use crate::value::{Weight, millis};
+
+/// Stands in for what a check looks at where that cannot be read.
+const HARMLESS: CheckKind = CheckKind::All(Vec::new());
+
+/// The keys that say what a check looks at.
+const KINDS: [&str; 6] = ["metric", "worse_than_stable", "gate", "all", "any", "not"];
+
+/// The keys that go with one of them.
+const DETAILS: [&str; 8] =
+    ["above", "below", "for", "samples", "significance", "at", "false_alarm", "then"];
+
+pub(super) fn check(i: usize, node: &Node, mode: Mode, p: &mut Vec<Problem>) -> Check {
+    let mut fields = Fields::open(node, format!("checks[{i}]"), "a check", p);
+    let name = fields.require("name", "errors", scalar::text, p).unwrap_or_default();
+    let then = then(&mut fields, mode, p);
+    let kind = kind(&mut fields, 1, p).unwrap_or(HARMLESS);
+    let mut check = Check::new(name, kind).then(then);
+    check.dry_run = fields.read("dry_run", scalar::switch, p).unwrap_or(false);
+    check.from = fields.read("from", scalar::weight, p).unwrap_or(Weight::ZERO);
+    fields.millis("delay", &mut check.delay_ms, p);
+    check.every_ms = fields.read("every", scalar::duration, p).map(millis);
+    check.tolerance.failures = fields.read("failures", scalar::small_count, p);
+    check.tolerance.in_a_row = fields.read("failures_in_a_row", scalar::small_count, p);
+    check.tolerance.successes = fields.read("successes", scalar::small_count, p).unwrap_or(0);
+    check.no_data = read::patience(&mut fields, "no_data", p);
+    check.errors = read::patience(&mut fields, "errors", p);
+    fields.close(p);
+    check
+}
+
+/// Reads what is done when the check fails: `then`, or `severity` for short.
+fn then(fields: &mut Fields<'_>, mode: Mode, p: &mut Vec<Problem>) -> Then {
+    let then = fields.read("then", scalar::then, p);
+    let severity = fields.read("severity", scalar::severity, p);
+    if fields.has("then") && fields.has("severity") {
+        p.push(Problem::new(
+            fields.path("severity"),
+            "a check has both `then` and `severity`",
+            "remove one: `severity: critical` is short for `then: roll_back`, `warning` for `warn`",
+        ));
+    }
+    then.or(severity).unwrap_or(mode.usual())
+}
+
+/// Reads what is looked at; `None` where it cannot be read, which is noted.
+fn kind(fields: &mut Fields<'_>, depth: usize, p: &mut Vec<Problem>) -> Option<CheckKind> {
+    let found: Vec<&str> = KINDS.into_iter().filter(|key| fields.has(key)).collect();
+    let problem = match found.as_slice() {
+        [] => Some(Problem::new(
+            fields.here(),
+            "the check looks at nothing",
+            "write `metric: error_rate` with `above: 5%`, or `worse_than_stable: 1.25x`",
+        )),
+        [_] if depth > MAX_DEPTH => Some(Problem::new(
+            fields.here(),
+            format!("a check lies more than {MAX_DEPTH} deep in others"),
+            "write some of them as checks of their own",
+        )),
+        [_] => None,
+        [first, second, ..] => Some(Problem::new(
+            fields.path(second),
+            format!("a check looks at both `{first}` and `{second}`"),
+            "write two checks, or put them together: `all: [..]`, `any: [..]`",
+        )),
+    };
+    if let Some(problem) = problem {
+        p.push(problem);
+        // Named so that they are not called unknown on top of that.
+        DETAILS.into_iter().for_each(|key| _ = fields.node(key));
+        return None;
+    }
+    match found[0] {
+        "worse_than_stable" => {
+            let ratio = fields.read("worse_than_stable", scalar::times, p);
+            let false_alarm = fields.read("false_alarm", scalar::share, p).unwrap_or(0.01);
+            Some(CheckKind::WorseThanStable { ratio: ratio?, false_alarm })
+        }
+        "gate" => fields.read("gate", gate_name, p).map(|gate| CheckKind::Gate { gate }),
+        "all" => Some(CheckKind::All(parts(fields, "all", depth, p))),
+        "any" => Some(CheckKind::Any(parts(fields, "any", depth, p))),
+        "not" => {
+            let part = fields.map("not", p)?;
+            Some(CheckKind::Not(Box::new(part_kind(part, depth, p))))
+        }
+        _ if fields.has("significance") => ab(fields, p),
+        _ => threshold(fields, p),
+    }
+}
+
+fn parts(
+    fields: &mut Fields<'_>,
+    field: &'static str,
+    depth: usize,
+    p: &mut Vec<Problem>,
+) -> Vec<CheckKind> {
+    let path = fields.path(field);
+    let mut kinds = Vec::new();
+    for (j, node) in fields.list(field, p).iter().enumerate() {
+        let part = Fields::open(node, format!("{path}[{j}]"), "a part of a check", p);
+        kinds.push(part_kind(part, depth, p));
+    }
+    kinds
+}
+
+fn part_kind(mut part: Fields<'_>, depth: usize, p: &mut Vec<Problem>) -> CheckKind {
+    let kind = kind(&mut part, depth + 1, p);
+    part.close(p);
+    kind.unwrap_or(HARMLESS)
+}
+
+fn ab(fields: &mut Fields<'_>, p: &mut Vec<Problem>) -> Option<CheckKind> {
+    let metric = fields.read("metric", scalar::metric, p);
+    let significance = fields.read("significance", scalar::share, p);
+    let samples = fields.require("samples", "10000", scalar::count, p);
+    fields.read("at", scalar::stage_end, p);
+    Some(CheckKind::Ab { metric: metric?, significance: significance?, samples: samples? })
+}
+
+fn threshold(fields: &mut Fields<'_>, p: &mut Vec<Problem>) -> Option<CheckKind> {
+    let metric = fields.read("metric", scalar::metric, p);
+    let mut for_ms = 0;
+    fields.millis("for", &mut for_ms, p);
+    let samples = fields.read("samples", scalar::count, p).unwrap_or(0);
+    let comparison = match (fields.has("above"), fields.has("below")) {
+        (true, false) => Comparison::Above,
+        (false, true) => Comparison::Below,
+        (both, _) => {
+            let message =
+                if both { "a check has both `above` and `below`" } else { "a check has no limit" };
+            p.push(Problem::new(
+                fields.here(),
+                message,
+                "write one of `above: 5%` and `below: 95%`",
+            ));
+            return None;
+        }
+    };
+    let metric = metric?;
+    let unit = metric.unit();
+    let limit: Option<Limit> =
+        fields.read(comparison.as_str(), |node| scalar::limit(node, unit), p);
+    Some(CheckKind::Threshold { metric, comparison, limit: limit?, for_ms, samples })
+}
