@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::{Policy, PolicyError, PolicySpec};
 use crate::record::Record;
-use crate::rollout::{Effect, Event, Rollout, Snapshot, SnapshotError};
-use crate::value::{RolloutId, Timestamp};
+use crate::rollout::{Begin, Effect, Event, Rollout, Snapshot, SnapshotError};
+use crate::value::{Epoch, RolloutId, Timestamp};
 
 /// Holds one line of a journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub enum Line {
         policy: PolicySpec,
         /// When.
         at: Timestamp,
+        /// What else it began with.
+        #[serde(default)]
+        with: With,
     },
     /// The rollout was taken over from a snapshot.
     Resumed {
@@ -44,6 +47,23 @@ pub enum Line {
         /// What.
         event: Event,
     },
+}
+
+/// Holds what a rollout began with, beside its policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct With {
+    /// The holder of the target before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<Epoch>,
+    /// Whether there is a workload.
+    pub workload: bool,
+    /// The version that is rolled out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Whether it begins with the last stage.
+    pub fast_return: bool,
 }
 
 /// Tells why a journal cannot be replayed.
@@ -78,8 +98,8 @@ pub enum JournalError {
 /// Replays a journal and returns the records that observers were told, in their order.
 ///
 /// # Errors
-/// [`JournalError`]; a line that was cut off by a crash is passed over: the very end of the journal, or the line
-/// before one that says how a rollout began or was taken over.
+/// [`JournalError`]; lines that were cut off by a crash are passed over: the very end of the journal, and any number of
+/// lines before one that says how a rollout began or was taken over, where all but the first of them began so too.
 pub fn replay(mut journal: impl BufRead) -> Result<Vec<Record>, JournalError> {
     let mut rollout = None;
     let mut records = Vec::new();
@@ -93,19 +113,31 @@ pub fn replay(mut journal: impl BufRead) -> Result<Vec<Record>, JournalError> {
         if text.trim_ascii().is_empty() {
             continue;
         }
-        let read = serde_json::from_slice(&text);
-        if let Some(error) = broken.take()
-            && !matches!(read, Ok(Line::Started { .. } | Line::Resumed { .. }))
+        // What follows a line that was cut off is another journal.
+        if !begins(&text)
+            && let Some(error) = broken.take()
         {
             return Err(error);
         }
-        match read {
-            Ok(line) => records.extend(told(step(&mut rollout, line, number)?)),
-            Err(_) if !text.ends_with(b"\n") => break,
-            Err(source) => broken = Some(JournalError::Line { line: number, source }),
+        match serde_json::from_slice(&text) {
+            Ok(line) => {
+                broken = None;
+                records.extend(told(step(&mut rollout, line, number)?));
+            }
+            Err(_) if !text.ends_with(b"\n") => return Ok(records),
+            Err(source) => {
+                broken.get_or_insert(JournalError::Line { line: number, source });
+            }
         }
     }
     broken.map_or(Ok(records), Err)
+}
+
+/// Tells whether a line is the first of a journal, or what a crash left of one.
+fn begins(line: &[u8]) -> bool {
+    let line = line.trim_ascii_end();
+    let begin = |of: &[u8]| line.starts_with(of) || of.starts_with(line);
+    begin(b"{\"started\":") || begin(b"{\"resumed\":")
 }
 
 /// Does what a line says.
@@ -115,8 +147,13 @@ fn step(
     number: usize,
 ) -> Result<Vec<Effect>, JournalError> {
     match line {
-        Line::Started { rollout: id, policy, at } => {
-            let (started, effects) = Rollout::start(id, Policy::from_spec(policy)?, at);
+        Line::Started { rollout: id, policy, at, with } => {
+            let begin = Begin::new(id, Policy::from_spec(policy)?)
+                .after(with.after)
+                .with_workload(with.workload)
+                .version(with.version)
+                .fast_return(with.fast_return);
+            let (started, effects) = Rollout::begin(begin, at);
             *rollout = Some(started);
             Ok(effects)
         }

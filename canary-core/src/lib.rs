@@ -60,6 +60,8 @@
 pub mod analysis;
 #[cfg(feature = "driver")]
 pub mod driver;
+#[cfg(feature = "driver")]
+pub mod gate;
 #[cfg(feature = "json")]
 pub mod journal;
 pub mod policy;

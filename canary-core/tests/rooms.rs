@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each room may import of the others, beside itself.
-const MAY_IMPORT: [(&str, &[&str]); 13] = [
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("value", &[]),
     ("policy", &["value"]),
     ("analysis", &["value", "policy"]),
@@ -18,7 +18,11 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("journal", &["value", "policy", "record", "rollout"]),
     ("simulate", &["value", "policy", "record", "report", "rollout", "ports"]),
     ("store", &["value", "policy", "rollout", "ports"]),
-    ("driver", &["value", "policy", "record", "report", "rollout", "ports", "store", "journal"]),
+    ("gate", &["value", "policy", "ports"]),
+    (
+        "driver",
+        &["value", "policy", "record", "report", "rollout", "ports", "store", "journal", "gate"],
+    ),
     ("testing", &["value", "record", "ports", "simulate"]),
     ("lib", &[]),
 ];

@@ -93,7 +93,7 @@ async fn a_command_after_the_end_is_told_how_it_ended() {
     }
 }
 
-/// What an observer panics with: it panics again where it is dropped, in the driver.
+/// What an observer panics with: it panics again where it is dropped.
 struct Payload;
 
 impl Drop for Payload {
@@ -103,14 +103,13 @@ impl Drop for Payload {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_driver_that_panics_says_so() {
+async fn an_observer_that_panics_twice_harms_nothing() {
     let handle = builder()
         .observe(|_| std::panic::panic_any(Payload))
         .start("shop-1".parse().unwrap())
         .await
         .unwrap();
-    assert_eq!(handle.finished().await, Err(DriverError::Panicked));
-    assert_eq!(handle.abort("late", &ana()).await, Err(DriverError::Panicked));
+    assert!(handle.finished().await.unwrap().outcome().is_promoted());
 }
 
 #[test]

@@ -1,17 +1,20 @@
 //! Why a rollout could not be started, or not be driven to its end.
 
+use std::sync::Arc;
+
 use crate::policy::PolicyError;
 use crate::ports::PortError;
 use crate::rollout::SnapshotError;
 use crate::value::{GateName, RolloutId, Target, Weight};
 
-/// Tells why a rollout did not begin; nothing was changed.
+/// Tells why a rollout did not begin; nothing was changed unless said.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// Another rollout has the target.
     #[error(
-        "{target} is busy with the rollout {rollout}: take that one up with `.resume()`, or abort it where it runs"
+        "{target} is busy with the rollout {rollout}: take that one up with `.resume()`, abort it where it runs, or \
+         take it back first with `.supersede(..)`"
     )]
     Busy {
         /// The target.
@@ -19,20 +22,25 @@ pub enum StartError {
         /// The rollout that has it.
         rollout: RolloutId,
     },
+    /// The rollout that has the target was to be superseded and could not be driven to its end; it is aborted, and
+    /// left to be resumed.
+    #[error("the rollout {rollout} that has {target} could not be taken back")]
+    NotSuperseded {
+        /// The target.
+        target: Target,
+        /// The rollout that has it.
+        rollout: RolloutId,
+        /// Why not.
+        source: DriverError,
+    },
     /// No router was given.
     #[error("a rollout needs a router: call `.router(..)`")]
     NoRouter,
-    /// The policy has checks, but no metric source was given.
-    #[error("the policy `{policy}` has checks, so it needs a metric source: call `.metrics(..)`")]
-    NoMetrics {
-        /// The policy's name.
-        policy: String,
-    },
-    /// The policy names gates that nobody supplies.
-    #[error("the policy asks gates that nobody supplies: {}; call `.gate(name, ..)`, or make them approvals", names(.gates))]
-    MissingGates {
-        /// Their names.
-        gates: Vec<GateName>,
+    /// The router cannot do what the policy asks for.
+    #[error("the router cannot {}", .lacks.join("; it cannot "))]
+    RouterLacks {
+        /// What it cannot do, and which part of the policy asks for it.
+        lacks: Vec<String>,
     },
     /// The router cannot hold a weight of the policy.
     #[error("stage `{stage}`: the router cannot hold {weight}; it moves in steps of {resolution}")]
@@ -43,6 +51,24 @@ pub enum StartError {
         weight: Weight,
         /// The router's smallest step.
         resolution: Weight,
+    },
+    /// The policy has checks, but no metric source was given.
+    #[error("the policy `{policy}` has checks, so it needs a metric source: call `.metrics(..)`")]
+    NoMetrics {
+        /// The policy's name.
+        policy: String,
+    },
+    /// The policy names metric sources that nobody supplies.
+    #[error("the policy asks metric sources that nobody supplies: {}; call `.source(name, ..)`", .sources.join(", "))]
+    MissingSources {
+        /// Their names.
+        sources: Vec<Arc<str>>,
+    },
+    /// The policy names gates that nobody supplies.
+    #[error("the policy asks gates that nobody supplies: {}", listed(.gates))]
+    MissingGates {
+        /// Which, and what to do about each.
+        gates: Vec<MissingGate>,
     },
     /// A name given in code is none.
     #[error(transparent)]
@@ -58,8 +84,19 @@ pub enum StartError {
     Snapshot(#[from] SnapshotError),
 }
 
-fn names(gates: &[GateName]) -> String {
-    gates.iter().map(GateName::as_str).collect::<Vec<_>>().join(", ")
+/// Names a gate that nobody supplies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MissingGate {
+    /// Its name.
+    pub gate: GateName,
+    /// Why the policy alone does not make it, and what to do.
+    pub why: String,
+}
+
+fn listed(gates: &[MissingGate]) -> String {
+    let one = |missing: &MissingGate| format!("{} ({})", missing.gate, missing.why);
+    gates.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// Tells why a rollout is not driven any more though it has not ended.
@@ -67,7 +104,9 @@ fn names(gates: &[GateName]) -> String {
 #[non_exhaustive]
 pub enum DriverError {
     /// Another holder has taken the rollout over; this one does nothing any more.
-    #[error("another holder has taken the rollout over")]
+    #[error(
+        "another holder has taken the rollout over: whatever is wanted of it must be asked there"
+    )]
     Fenced,
     /// The driver was stopped; the rollout is left to be resumed.
     #[error("the driver was stopped; the rollout can be resumed from its store")]

@@ -2,57 +2,87 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::Clock;
 use super::saver::Saver;
-use crate::ports::{Call, Gate, MetricSource, PortError, TrafficRouter};
+use super::sources::Sources;
+use crate::ports::{Applied, Call, Gate, PortError, TrafficRouter, Workload};
 use crate::rollout::{Action, Reply};
-use crate::value::{Failure, FailureKind, GateName, Traffic, Version};
+use crate::value::{Failure, FailureKind, GateName, Measured, Query, Timestamp, Traffic, Version};
+
+/// How long before a call's deadline a source that hangs is given up at the earliest, so that the answers of the
+/// others are still in time.
+const MARGIN: Duration = Duration::from_millis(500);
 
 /// Holds the ports of one rollout.
 #[derive(Clone, Debug)]
 pub(super) struct Ports {
     pub(super) router: Arc<dyn TrafficRouter>,
-    pub(super) metrics: Option<Arc<dyn MetricSource>>,
+    pub(super) sources: Sources,
     pub(super) gates: BTreeMap<GateName, Arc<dyn Gate>>,
+    pub(super) workload: Option<Arc<dyn Workload>>,
     pub(super) saver: Saver,
+    pub(super) clock: Clock,
+    /// How long a measurement waits before it begins, in thousandths of the time that it has.
+    pub(super) spread: u32,
 }
 
 impl Ports {
     /// Carries an action out; the machine gives up on it and tries again, not this.
     pub(super) async fn execute(&self, call: &Call, action: Action) -> Reply {
+        let (router, failed) = (&self.router, PortError::into_failure);
         match action {
-            Action::Route { traffic, at } => {
-                let applied = match &at {
-                    Some(version) => self.raise(call, &traffic, version).await,
-                    None => self.router.apply(call, &traffic, None).await,
-                };
-                Reply::Applied(applied.map_err(PortError::into_failure))
+            Action::Route { traffic, at: Some(version) } => {
+                Reply::Applied(self.raise(call, &traffic, &version).await.map_err(failed))
             }
-            Action::Observe => {
-                Reply::Observed(self.router.observe(call).await.map_err(PortError::into_failure))
+            Action::Route { traffic, at: None } => {
+                Reply::Applied(router.apply(call, &traffic, None).await.map_err(failed))
             }
-            Action::Measure { queries, until } => Reply::Measured(match &self.metrics {
-                Some(metrics) => {
-                    let answers = metrics.measure(call, &queries, until).await;
-                    answers
-                        .into_iter()
-                        .map(|answer| answer.map_err(PortError::into_failure))
-                        .collect()
-                }
-                None => vec![Err(missing("no metric source was given")); queries.len()],
-            }),
+            Action::Observe => Reply::Observed(router.observe(call).await.map_err(failed)),
+            Action::Release => Reply::Released(router.release(call).await.map_err(failed)),
+            Action::Measure { queries, until } => {
+                Reply::Measured(self.measure(call, &queries, until).await)
+            }
             Action::AskGate { context } => Reply::Decided(match self.gates.get(&context.gate) {
-                Some(gate) => gate.decide(call, &context).await.map_err(PortError::into_failure),
-                None => Err(missing("nobody supplies this gate")),
+                Some(gate) => gate.decide(call, &context).await.map_err(failed),
+                None => Err(failed(missing("nobody supplies this gate"))),
             }),
-            Action::Prepare { .. }
-            | Action::Promote { .. }
-            | Action::Restore { .. }
-            | Action::Retire { .. } => action.failed(missing("no workload was given")),
-            Action::Release => {
-                Reply::Released(self.router.release(call).await.map_err(PortError::into_failure))
+            Action::Prepare { capacity } => {
+                let prepared = async { self.workload()?.prepare(call, &capacity).await };
+                Reply::Prepared(prepared.await.map_err(failed))
+            }
+            Action::Promote { how } => {
+                let promoted = async { self.workload()?.promote(call, how).await };
+                Reply::Progressed(promoted.await.map_err(failed))
+            }
+            Action::Restore { how } => {
+                let restored = async { self.workload()?.restore(call, how).await };
+                Reply::Progressed(restored.await.map_err(failed))
+            }
+            Action::Retire { side } => {
+                let retired = async { self.workload()?.retire(call, side).await };
+                Reply::Progressed(retired.await.map_err(failed))
             }
         }
+    }
+
+    fn workload(&self) -> Result<&dyn Workload, PortError> {
+        self.workload.as_deref().ok_or_else(|| missing("no workload was given"))
+    }
+
+    async fn measure(
+        &self,
+        call: &Call,
+        queries: &[Query],
+        until: Timestamp,
+    ) -> Vec<Result<Measured, Failure>> {
+        let time = call.deadline.since(call.made);
+        if self.spread > 0 {
+            tokio::time::sleep(time * self.spread / 1000).await;
+        }
+        let deadline = self.clock.instant(call.deadline) - MARGIN.min(time / 10);
+        self.sources.measure(call, queries, until, deadline).await
     }
 
     /// Raises only while the rollout is ours: one that was frozen and wakes up must not.
@@ -61,7 +91,7 @@ impl Ports {
         call: &Call,
         traffic: &Traffic,
         at: &Version,
-    ) -> Result<crate::ports::Applied, PortError> {
+    ) -> Result<Applied, PortError> {
         if let Err(error) = self.saver.confirm().await {
             return Err(match error.kind() {
                 FailureKind::Conflict => {
@@ -74,6 +104,6 @@ impl Ports {
     }
 }
 
-fn missing(message: &str) -> Failure {
-    Failure::new(FailureKind::Unsupported, message)
+fn missing(message: &str) -> PortError {
+    PortError::new(FailureKind::Unsupported, message)
 }

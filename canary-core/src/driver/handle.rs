@@ -9,7 +9,7 @@ use super::DriverError;
 use crate::record::Outcome;
 use crate::report::Report;
 use crate::rollout::{Answer, Command, CommandKind, Status};
-use crate::value::{Actor, CommandId, Epoch, GateName, InvalidName, RolloutId};
+use crate::value::{Actor, CommandId, Epoch, GateName, InvalidName, RolloutId, StageRef, Target};
 
 /// A command on its way, with where its answer goes.
 pub(super) type Envelope = (Command, oneshot::Sender<Answer>);
@@ -17,17 +17,44 @@ pub(super) type Envelope = (Command, oneshot::Sender<Answer>);
 /// What became of the driver, once it is done.
 pub(super) type Done = Option<Result<Finished, DriverError>>;
 
+/// Says whether and how a driver stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    No,
+    /// What is being saved is saved first.
+    Gently,
+    AtOnce,
+}
+
+/// Says what becomes of a rollout whose program ends before it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Shutdown {
+    /// Traffic stays as it is, and the next holder takes the rollout up.
+    LeaveToBeResumed,
+    /// The canary is taken back first.
+    TakeBack {
+        /// In whose name.
+        actor: Actor,
+        /// Why.
+        reason: String,
+    },
+}
+
 /// Steers and watches a rollout; clones steer the same one.
 ///
-/// Dropping it changes nothing: the rollout goes on.
+/// Dropping it, and every clone, changes nothing: the rollout goes on until it ends, the process does, or the tokio
+/// runtime is dropped. What is under way is cut off then, as in a crash, and can be resumed from the store;
+/// [`shutdown`](Self::shutdown) ends it in order.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(super) id: RolloutId,
+    pub(super) target: Target,
     pub(super) epoch: Epoch,
     pub(super) commands: mpsc::Sender<Envelope>,
     pub(super) status: watch::Receiver<Status>,
     pub(super) done: watch::Receiver<Done>,
-    pub(super) stop: Arc<watch::Sender<bool>>,
+    pub(super) stop: Arc<watch::Sender<Stop>>,
     pub(super) given: Arc<AtomicU64>,
 }
 
@@ -36,6 +63,12 @@ impl Handle {
     #[must_use]
     pub const fn id(&self) -> &RolloutId {
         &self.id
+    }
+
+    /// Returns what is rolled out.
+    #[must_use]
+    pub const fn target(&self) -> &Target {
+        &self.target
     }
 
     /// Returns where the rollout stands, and can be waited on for changes.
@@ -62,12 +95,64 @@ impl Handle {
         self.give(actor, CommandKind::Resume).await
     }
 
-    /// Opens a gate that waits for approval.
+    /// Opens a gate that waits for approval, or goes on in spite of a check that asks.
     ///
     /// # Errors
     /// As for [`pause`](Self::pause).
     pub async fn approve(&self, gate: GateName, actor: &Actor) -> Result<Answer, DriverError> {
         self.give(actor, CommandKind::Approve { gate }).await
+    }
+
+    /// Approves as [`approve`](Self::approve) does, but in this stage only: a late one does not open the same gate of
+    /// the next.
+    ///
+    /// # Errors
+    /// As for [`pause`](Self::pause).
+    pub async fn approve_at(
+        &self,
+        stage: StageRef,
+        gate: GateName,
+        actor: &Actor,
+    ) -> Result<Answer, DriverError> {
+        self.give_at(Some(stage), actor, CommandKind::Approve { gate }).await
+    }
+
+    /// Closes a gate that waits for approval for good, or says that a check that asks is right: the canary is taken
+    /// back.
+    ///
+    /// # Errors
+    /// As for [`pause`](Self::pause).
+    pub async fn reject(
+        &self,
+        gate: GateName,
+        reason: impl Into<String>,
+        actor: &Actor,
+    ) -> Result<Answer, DriverError> {
+        self.give(actor, CommandKind::Reject { gate, reason: reason.into() }).await
+    }
+
+    /// Takes the rest of this stage's hold as done; what comes next is asked and judged as ever.
+    ///
+    /// # Errors
+    /// As for [`pause`](Self::pause).
+    pub async fn advance(&self, stage: StageRef, actor: &Actor) -> Result<Answer, DriverError> {
+        self.give_at(Some(stage), actor, CommandKind::Advance).await
+    }
+
+    /// Gives the canary all of the traffic now, whatever checks and gates say.
+    ///
+    /// # Errors
+    /// As for [`pause`](Self::pause).
+    pub async fn promote_full(&self, actor: &Actor) -> Result<Answer, DriverError> {
+        self.give(actor, CommandKind::PromoteFull).await
+    }
+
+    /// Starts over from the first stage.
+    ///
+    /// # Errors
+    /// As for [`pause`](Self::pause).
+    pub async fn retry(&self, actor: &Actor) -> Result<Answer, DriverError> {
+        self.give(actor, CommandKind::Retry).await
     }
 
     /// Takes the canary back.
@@ -95,8 +180,22 @@ impl Handle {
     }
 
     async fn give(&self, actor: &Actor, kind: CommandKind) -> Result<Answer, DriverError> {
+        self.give_at(None, actor, kind).await
+    }
+
+    async fn give_at(
+        &self,
+        stage: Option<StageRef>,
+        actor: &Actor,
+        kind: CommandKind,
+    ) -> Result<Answer, DriverError> {
         let id = self.next_id().map_err(|_| DriverError::Stopped)?;
-        self.command(Command::new(id, actor.clone(), kind)).await
+        let command = Command::new(id, actor.clone(), kind);
+        self.command(match stage {
+            Some(stage) => command.at(stage),
+            None => command,
+        })
+        .await
     }
 
     /// Makes an id that no other holder's command has.
@@ -131,9 +230,42 @@ impl Handle {
         }
     }
 
-    /// Stops driving at once and leaves the rollout to be resumed: traffic stays as it is.
+    /// Stops driving in order, and waits until that is done; the end if the rollout has come to it.
+    ///
+    /// Left to be resumed, it is stopped within seconds: what is being saved is saved, calls are dropped, observers
+    /// hear what they were told. Taken back, it goes on until the canary has nothing any more, however long the
+    /// router needs for that; where a promotion is past taking back, until that has ended.
+    ///
+    /// # Errors
+    /// [`DriverError`] if somebody else stopped it, or it was taken over or panicked.
+    ///
+    /// # Cancel safety
+    /// The future may be dropped at any time; the rollout still stops or is taken back.
+    pub async fn shutdown(&self, how: Shutdown) -> Result<Option<Finished>, DriverError> {
+        match how {
+            Shutdown::LeaveToBeResumed => {
+                self.stop.send_if_modified(|stop| {
+                    let driven = *stop == Stop::No;
+                    if driven {
+                        *stop = Stop::Gently;
+                    }
+                    driven
+                });
+                match self.finished().await {
+                    Err(DriverError::Stopped) => Ok(None),
+                    ended => ended.map(Some),
+                }
+            }
+            Shutdown::TakeBack { actor, reason } => {
+                self.abort(reason, &actor).await?;
+                self.finished().await.map(Some)
+            }
+        }
+    }
+
+    /// Stops driving at once and leaves the rollout to be resumed, as a crash would: traffic stays as it is.
     pub fn stop(&self) {
-        self.stop.send_replace(true);
+        self.stop.send_replace(Stop::AtOnce);
     }
 }
 

@@ -9,12 +9,18 @@ use crate::journal::Line;
 /// How long the end of a rollout waits for its journal.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Hands lines to the thread that writes them; it ends when this is dropped.
+/// Hands lines to the thread that writes them; it ends when this and its clones are dropped.
 #[derive(Debug)]
 pub(super) struct Journal {
     lines: mpsc::Sender<Line>,
-    /// Disconnected once the thread has ended.
-    written: mpsc::Receiver<()>,
+    /// Disconnected once the thread has ended; only the first one waits for that.
+    written: Option<mpsc::Receiver<()>>,
+}
+
+impl Clone for Journal {
+    fn clone(&self) -> Self {
+        Self { lines: self.lines.clone(), written: None }
+    }
 }
 
 impl Journal {
@@ -28,7 +34,7 @@ impl Journal {
                 tracing::warn!(%error, "the journal cannot be written and ends here");
             }
         });
-        Self { lines, written }
+        Self { lines, written: Some(written) }
     }
 
     pub(super) fn write(&self, line: Line) {
@@ -40,6 +46,7 @@ impl Journal {
     pub(super) async fn close(self) {
         let Self { lines, written } = self;
         drop(lines);
+        let Some(written) = written else { return };
         // By the wall clock and on a thread: it is the disk that is waited for.
         let waited = tokio::task::spawn_blocking(move || written.recv_timeout(PATIENCE)).await;
         if let Ok(Err(RecvTimeoutError::Timeout)) = waited {

@@ -26,17 +26,24 @@
 //! # }
 //! ```
 
+mod begin;
 mod builder;
 mod clock;
 mod error;
 mod execute;
+mod fleet;
 mod handle;
 #[cfg(feature = "json")]
 mod journal;
+mod needs;
+mod observers;
 mod runner;
 mod saver;
+mod sources;
+mod work;
 
-pub use builder::{Driver, DriverBuilder};
+pub use builder::{Driver, DriverBuilder, Kept};
 pub use clock::Clock;
-pub use error::{DriverError, StartError};
-pub use handle::{Finished, Handle};
+pub use error::{DriverError, MissingGate, StartError};
+pub use fleet::Fleet;
+pub use handle::{Finished, Handle, Shutdown};

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use crate::policy::PolicySpec;
 use crate::ports::{Claim, PortError, StateStore};
 use crate::rollout::Snapshot;
 use crate::value::{FailureKind, Revision, Target};
@@ -25,7 +24,7 @@ pub(super) struct Saver {
 #[derive(Clone, Debug)]
 enum Held {
     /// Not ours yet: the first save claims it.
-    Unclaimed { policy: Box<PolicySpec>, expect: Option<Revision> },
+    Unclaimed { claim: Box<Claim>, expect: Option<Revision> },
     /// Ours.
     At(Revision),
 }
@@ -34,10 +33,10 @@ impl Saver {
     pub(super) fn new(
         store: Arc<dyn StateStore>,
         target: Target,
-        policy: PolicySpec,
+        claim: Claim,
         expect: Option<Revision>,
     ) -> Self {
-        let held = Held::Unclaimed { policy: Box::new(policy), expect };
+        let held = Held::Unclaimed { claim: Box::new(claim), expect };
         Self { store, target, held: Arc::new(Mutex::new(held)) }
     }
 
@@ -70,8 +69,8 @@ impl Saver {
 
     async fn write(&self, held: &Held, state: &Snapshot) -> Result<Revision, PortError> {
         match held {
-            Held::Unclaimed { policy, expect } => {
-                let claim = Claim::new((**policy).clone(), state.clone());
+            Held::Unclaimed { claim, expect } => {
+                let claim = Claim { state: state.clone(), ..(**claim).clone() };
                 in_time(self.store.claim(&self.target, &claim, *expect)).await
             }
             Held::At(revision) => in_time(self.store.save(&self.target, state, *revision)).await,

@@ -19,7 +19,7 @@ pub use gate::{Decision, Gate, GateContext};
 pub use metrics::MetricSource;
 pub use observer::Observer;
 pub use router::{Applied, Capabilities, Observed, TrafficRouter};
-pub use store::{Claim, StateStore, Stored};
+pub use store::{Claim, Past, StateStore, Stored};
 pub use workload::{Capacity, Progress, Readiness, Workload};
 
 #[cfg(feature = "test-util")]

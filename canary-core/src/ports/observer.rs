@@ -3,15 +3,16 @@
 use std::fmt;
 
 use crate::record::Record;
+use crate::value::RolloutId;
 
-/// Hears every record of a rollout.
+/// Hears every record of a rollout, or of several.
 ///
-/// Each record comes at least once, always the same under the same number, in
+/// Of one rollout each record comes at least once, always the same under the same number, in
 /// the order of their numbers; after a crash some come again.
 pub trait Observer: fmt::Debug + Send + Sync + 'static {
-    /// Takes note of a record.
+    /// Takes note of a record of a rollout.
     ///
-    /// To be correct: it returns soon, for instance by handing the record to a channel. A panic in it
-    /// harms nothing but itself.
-    fn notice(&self, record: &Record);
+    /// To be correct: it returns soon, for instance by handing the record to a channel. The driver calls it on a
+    /// thread that may block; one that is slow, or panics, harms nothing but itself.
+    fn notice(&self, rollout: &RolloutId, record: &Record);
 }

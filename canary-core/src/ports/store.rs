@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::PortError;
 use crate::policy::PolicySpec;
 use crate::rollout::Snapshot;
-use crate::value::{Revision, Target};
+use crate::value::{FailureKind, Revision, RolloutId, Target, Timestamp};
 
 /// Keeps one rollout for each target, changed by compare-and-set only.
 #[async_trait]
@@ -54,6 +54,15 @@ pub trait StateStore: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// `Conflict` where it is not; the others as for [`load`](Self::load).
     async fn confirm(&self, target: &Target, expect: Revision) -> Result<(), PortError>;
+
+    /// Lists every target of which anything is kept, for a program that drives many.
+    ///
+    /// # Errors
+    /// `Unsupported` where the store cannot list them, as unless implemented; the others as for
+    /// [`load`](Self::load).
+    async fn targets(&self) -> Result<Vec<Target>, PortError> {
+        Err(PortError::new(FailureKind::Unsupported, "the store cannot list its targets"))
+    }
 }
 
 /// Holds what a new holder writes.
@@ -64,13 +73,65 @@ pub struct Claim {
     pub policy: PolicySpec,
     /// Where the rollout stands.
     pub state: Snapshot,
+    /// Which version is rolled out, where the program said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The target's rollouts before this one, the latest last; as many as the plan says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past: Vec<Past>,
 }
 
 impl Claim {
     /// Puts plan and state together.
     #[must_use]
     pub const fn new(policy: PolicySpec, state: Snapshot) -> Self {
-        Self { policy, state }
+        Self { policy, state, version: None, past: Vec::new() }
+    }
+
+    /// Says which version is rolled out.
+    #[must_use]
+    pub fn of_version(mut self, version: Option<String>) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Remembers the rollouts before this one, the latest last.
+    #[must_use]
+    pub fn after(mut self, past: Vec<Past>) -> Self {
+        self.past = past;
+        self
+    }
+}
+
+/// Remembers a rollout that has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Past {
+    /// The rollout.
+    pub rollout: RolloutId,
+    /// Which version it was of, where the program said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Whether the version was promoted.
+    pub promoted: bool,
+    /// How it ended, in a few words.
+    pub outcome: String,
+    /// When.
+    pub ended: Timestamp,
+}
+
+impl Past {
+    /// Sums up what is kept of a rollout, `None` if it has not ended.
+    #[must_use]
+    pub fn of(claim: &Claim) -> Option<Self> {
+        let outcome = claim.state.report().outcome.as_ref()?;
+        Some(Self {
+            rollout: claim.state.rollout().clone(),
+            version: claim.version.clone(),
+            promoted: outcome.is_promoted(),
+            outcome: outcome.to_string(),
+            ended: claim.state.report().ended.unwrap_or(claim.state.seen()),
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::PolicySpec;
-use crate::ports::{Claim, PortError, StateStore, Stored};
+use crate::ports::{Claim, Past, PortError, StateStore, Stored};
 use crate::rollout::Snapshot;
 use crate::value::{FailureKind, Revision, Target};
 
@@ -37,6 +37,10 @@ struct StateFile {
 struct PolicyFile {
     claim: Revision,
     policy: PolicySpec,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    past: Vec<Past>,
 }
 
 impl FileStore {
@@ -53,15 +57,21 @@ impl FileStore {
         work: impl FnOnce(&Place) -> Result<T, PortError> + Send + 'static,
     ) -> Result<T, PortError> {
         let place = Place { folder: self.folder.join(target.as_str().replace('/', "~")) };
-        let done = tokio::task::spawn_blocking(move || {
+        on_a_thread(move || {
             let _lock = place.lock()?;
             work(&place)
-        });
-        done.await.unwrap_or_else(|error| {
-            Err(PortError::new(FailureKind::Internal, "the file store's thread died")
-                .with_source(error))
         })
+        .await
     }
+}
+
+async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PortError> + Send + 'static,
+) -> Result<T, PortError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(PortError::new(FailureKind::Internal, "the file store's thread died")
+            .with_source(error))
+    })
 }
 
 #[async_trait]
@@ -83,16 +93,12 @@ impl StateStore for FileStore {
                 return Err(place.conflict());
             }
             let revision = now.unwrap_or_default().next();
+            let Claim { policy, state, version, past } = claim;
             // The policy goes first under a name of its own: a crash before the state is
             // replaced leaves the old state with its old policy.
-            place.write(
-                &place.policy_name(revision),
-                &PolicyFile { claim: revision, policy: claim.policy },
-            )?;
-            place.write(
-                "state.json",
-                &StateFile { revision, claim: revision, state: claim.state },
-            )?;
+            let policy = PolicyFile { claim: revision, policy, version, past };
+            place.write(&place.policy_name(revision), &policy)?;
+            place.write("state.json", &StateFile { revision, claim: revision, state })?;
             place.forget_policies_but(revision);
             Ok(revision)
         })
@@ -125,6 +131,33 @@ impl StateStore for FileStore {
         })
         .await
     }
+
+    async fn targets(&self) -> Result<Vec<Target>, PortError> {
+        let folder = Arc::clone(&self.folder);
+        on_a_thread(move || targets(&folder).map_err(|error| failed("list", &folder, error))).await
+    }
+}
+
+/// Reads off a store's folders what it keeps.
+fn targets(folder: &Path) -> io::Result<Vec<Target>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut targets = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        // A folder of somebody else's is none of ours; one without a state was never claimed.
+        let name = entry.file_name().to_string_lossy().replace('~', "/");
+        if let Ok(target) = Target::new(name)
+            && entry.path().join("state.json").is_file()
+        {
+            targets.push(target);
+        }
+    }
+    targets.sort();
+    Ok(targets)
 }
 
 /// Names one target's folder.
@@ -149,13 +182,14 @@ impl Place {
             return Ok(None);
         };
         let name = self.policy_name(file.claim);
-        let policy: PolicyFile = self.read(&name)?.ok_or_else(|| {
+        let kept: PolicyFile = self.read(&name)?.ok_or_else(|| {
             PortError::new(
                 FailureKind::Invalid,
                 format!("{} is missing beside its state", self.folder.join(name).display()),
             )
         })?;
-        Ok(Some(Stored::new(Claim::new(policy.policy, file.state), file.revision)))
+        let claim = Claim::new(kept.policy, file.state).of_version(kept.version).after(kept.past);
+        Ok(Some(Stored::new(claim, file.revision)))
     }
 
     fn state(&self) -> Result<Option<StateFile>, PortError> {

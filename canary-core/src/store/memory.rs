@@ -80,4 +80,8 @@ impl StateStore for MemoryStore {
             _ => Err(conflict(target)),
         }
     }
+
+    async fn targets(&self) -> Result<Vec<Target>, PortError> {
+        Ok(self.kept().keys().cloned().collect())
+    }
 }

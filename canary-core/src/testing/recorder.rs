@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ports::Observer;
 use crate::record::Record;
+use crate::value::RolloutId;
 
 /// Keeps the records it hears; clones share them.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +27,7 @@ impl Recorder {
 }
 
 impl Observer for Recorder {
-    fn notice(&self, record: &Record) {
+    fn notice(&self, _: &RolloutId, record: &Record) {
         self.records.lock().unwrap_or_else(PoisonError::into_inner).push(record.clone());
     }
 }

@@ -1,0 +1,64 @@
+//! Gates that come with the library, and how gates are put together.
+//!
+//! Whatever a policy says of a gate's kind is made into one of these when a rollout starts. In code they stand beside
+//! gates of one's own, which [`DriverBuilder::gate`](crate::driver::DriverBuilder::gate) supplies by name:
+//!
+//! ```
+//! use std::time::Duration;
+//! use canary_core::gate::{AllOf, FnGate, Not};
+//! use canary_core::ports::Decision;
+//!
+//! let small = FnGate::new(|context| match context.weight.basis_points() {
+//!     ..=1000 => Decision::Open,
+//!     _ => Decision::wait(Duration::from_secs(60), "the first tenth is enough for today"),
+//! });
+//! let incident = FnGate::new(|_| Decision::wait(Duration::from_secs(60), "no incident"));
+//! let gate = AllOf::new(small).and(Not::new(incident));
+//! # drop(gate);
+//! ```
+
+mod all_of;
+mod any_of;
+mod function;
+#[cfg(feature = "http")]
+mod http;
+mod not;
+
+pub use all_of::AllOf;
+pub use any_of::AnyOf;
+pub use function::FnGate;
+#[cfg(feature = "http")]
+pub use http::HttpGate;
+pub use not::Not;
+
+use std::sync::Arc;
+
+use crate::policy::GateKind;
+use crate::ports::Gate;
+
+/// Makes a gate that a policy describes.
+///
+/// # Errors
+/// Why the policy alone does not make it, and what to do.
+pub(crate) fn of(kind: &GateKind) -> Result<Arc<dyn Gate>, String> {
+    match kind {
+        GateKind::Supplied => Err("call `.gate(name, ..)`, or make it an approval".to_owned()),
+        GateKind::Approval => Err("people give an approval".to_owned()),
+        #[cfg(feature = "http")]
+        GateKind::Http(probe) => {
+            let gate = HttpGate::get(probe.url.as_str()).expect_status(probe.expect);
+            gate.check().map_err(|error| error.to_string())?;
+            Ok(Arc::new(gate))
+        }
+        #[cfg(not(feature = "http"))]
+        GateKind::Http(_) => Err(
+            "it asks for a page: build canary-core with the feature `http`, or call `.gate(name, ..)`"
+                .to_owned(),
+        ),
+        GateKind::Window(_) => Err("call `.gate(name, ..)`".to_owned()),
+        GateKind::Alerts(_) => Err(
+            "it looks at alerts: supply the gate of your metrics adapter with `.gate(name, ..)`"
+                .to_owned(),
+        ),
+    }
+}
