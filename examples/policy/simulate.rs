@@ -102,7 +102,7 @@ impl Options {
                     policy.name()
                 );
             }
-            simulation = simulation.gate(name.as_str(), *opening);
+            simulation = simulation.gate(name.as_str(), opening.clone());
         }
         Ok(simulation)
     }

@@ -3,8 +3,33 @@
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 
+/// Above this mean a count is drawn by rejection, below it by adding up probabilities.
+const MANY: f64 = 10.0;
+/// What a count of so small a mean never reaches: where it does, rounding is to blame, and it is drawn anew.
+const NEVER: f64 = 110.0;
+
 /// Draws numbers from a stream that a few words name.
 pub(super) struct Draw(ChaCha8Rng);
+
+/// Holds a probability as it is drawn with, so that what does not change is worked out once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chance {
+    /// The probability of a hit, or of a miss where that is the smaller one: at most one half.
+    smaller: f64,
+    /// The logarithm of what is left of 1.
+    log_rest: f64,
+    counts_misses: bool,
+}
+
+impl Chance {
+    /// Takes a probability; what lies outside 0 to 1 counts as the nearer end.
+    pub(super) fn of(p: f64) -> Self {
+        let p = if p.is_nan() { 0.0 } else { p.clamp(0.0, 1.0) };
+        let counts_misses = p > 0.5;
+        let smaller = if counts_misses { 1.0 - p } else { p };
+        Self { smaller, log_rest: libm::log1p(-smaller), counts_misses }
+    }
+}
 
 impl Draw {
     /// Opens the stream of these words; equal words give equal draws.
@@ -22,54 +47,59 @@ impl Draw {
         ((self.0.next_u64() >> 11) as f64 + 0.5) / 9_007_199_254_740_992.0
     }
 
-    /// Draws how many of `n` happen, each with probability `p`.
+    /// Draws how many of `n` happen.
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    pub(super) fn binomial(&mut self, n: u64, p: f64) -> u64 {
-        if p <= 0.0 || n == 0 {
+    pub(super) fn binomial(&mut self, n: u64, chance: &Chance) -> u64 {
+        let count = n as f64;
+        let drawn = if chance.smaller <= 0.0 || n == 0 {
             0
-        } else if p >= 1.0 {
-            n
-        } else if p > 0.5 {
-            n - self.binomial(n, 1.0 - p)
-        } else if n as f64 * p < 10.0 {
-            self.binomial_by_waiting(n, p)
+        } else if count * chance.smaller < MANY {
+            self.binomial_by_inversion(count, chance)
         } else {
-            self.binomial_by_rejection(n, p)
-        }
+            self.binomial_by_rejection(count, chance.smaller)
+        };
+        if chance.counts_misses { n - drawn } else { drawn }
     }
 
-    /// Counts hits by drawing the gaps between them (geometric waiting times).
-    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    fn binomial_by_waiting(&mut self, n: u64, p: f64) -> u64 {
-        let log_miss = libm::log1p(-p);
-        let (mut hits, mut at) = (0, 0.0);
+    /// Goes up from none until the probabilities add up to a uniform draw.
+    fn binomial_by_inversion(&mut self, count: f64, chance: &Chance) -> u64 {
+        let odds = chance.smaller / (1.0 - chance.smaller);
+        let none = libm::exp(count * chance.log_rest);
+        self.by_inversion(none, count.min(NEVER), |k| (count + 1.0) * odds / k - odds)
+    }
+
+    /// Goes up from none, whose probability is given, by the ratio of each probability to the one before.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it counts from 0 to 110"
+    )]
+    fn by_inversion(&mut self, none: f64, most: f64, ratio: impl Fn(f64) -> f64) -> u64 {
         loop {
-            at += libm::floor(libm::log(self.uniform()) / log_miss) + 1.0;
-            if at > n as f64 {
-                return hits;
+            let (mut k, mut mass, mut left) = (0.0, none, self.uniform());
+            while left > mass && k <= most {
+                left -= mass;
+                k += 1.0;
+                mass *= ratio(k);
             }
-            hits += 1;
+            if k <= most {
+                return k as u64;
+            }
         }
     }
 
     /// Hörmann's transformed rejection for the binomial (BTRS, 1993), for `n p` of at least 10.
     #[expect(
-        clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "k is checked to lie in 0..=n"
     )]
-    fn binomial_by_rejection(&mut self, n: u64, p: f64) -> u64 {
-        let count = n as f64;
+    fn binomial_by_rejection(&mut self, count: f64, p: f64) -> u64 {
         let spread = libm::sqrt(count * p * (1.0 - p));
         let b = 1.15 + 2.53 * spread;
         let a = -0.0873 + 0.0248 * b + 0.01 * p;
         let centre = count * p + 0.5;
-        let alpha = (2.83 + 5.1 / b) * spread;
         let v_r = 0.92 - 4.2 / b;
-        let odds = p / (1.0 - p);
-        let mode = libm::floor((count + 1.0) * p);
-        let at_mode = libm::lgamma(mode + 1.0) + libm::lgamma(count - mode + 1.0);
         loop {
             let u = self.uniform() - 0.5;
             let v = self.uniform();
@@ -81,9 +111,14 @@ impl Draw {
             if us >= 0.07 && v <= v_r {
                 return k as u64;
             }
+            // One draw in seven or so comes here, where the exact likelihood is worked out.
+            let alpha = (2.83 + 5.1 / b) * spread;
+            let mode = libm::floor((count + 1.0) * p);
             let height = libm::log(v * alpha / (a / (us * us) + b));
-            let likelihood = at_mode - libm::lgamma(k + 1.0) - libm::lgamma(count - k + 1.0)
-                + (k - mode) * libm::log(odds);
+            let likelihood = libm::lgamma(mode + 1.0) + libm::lgamma(count - mode + 1.0)
+                - libm::lgamma(k + 1.0)
+                - libm::lgamma(count - k + 1.0)
+                + (k - mode) * libm::log(p / (1.0 - p));
             if height <= likelihood {
                 return k as u64;
             }
@@ -94,21 +129,31 @@ impl Draw {
     pub(super) fn poisson(&mut self, mean: f64) -> u64 {
         if mean <= 0.0 || !mean.is_finite() {
             0
-        } else if mean < 10.0 {
-            self.poisson_by_waiting(mean)
+        } else if mean < MANY {
+            self.by_inversion(libm::exp(-mean), NEVER, |k| mean / k)
         } else {
             self.poisson_by_rejection(mean)
         }
     }
 
-    /// Counts arrivals by drawing the gaps between them.
-    fn poisson_by_waiting(&mut self, mean: f64) -> u64 {
-        let (mut arrivals, mut at) = (0, -libm::log(self.uniform()));
-        while at <= mean {
-            arrivals += 1;
-            at -= libm::log(self.uniform());
+    /// Draws how many of `n` happen where they come in clusters of this mean size, `n p` of them on average.
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    pub(super) fn clustered(&mut self, n: u64, p: f64, size: f64) -> u64 {
+        let clusters = self.poisson(n as f64 * p / size);
+        let log_goes_on = libm::log(1.0 - 1.0 / size);
+        let mut hits = 0_u64;
+        for _ in 0..clusters {
+            // A geometric size of at least one.
+            let more = libm::floor(libm::log(self.uniform()) / log_goes_on);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "both logarithms are negative, and a cast saturates"
+            )]
+            let more = more as u64;
+            hits = hits.saturating_add(more).saturating_add(1);
         }
-        arrivals
+        hits.min(n)
     }
 
     /// Hörmann's transformed rejection for the Poisson distribution (PTRS, 1993), for a mean of at least 10.
@@ -118,10 +163,8 @@ impl Draw {
         reason = "k is checked not to be negative"
     )]
     fn poisson_by_rejection(&mut self, mean: f64) -> u64 {
-        let log_mean = libm::log(mean);
         let b = 0.931 + 2.53 * libm::sqrt(mean);
         let a = -0.059 + 0.02483 * b;
-        let inverse_alpha = 1.1239 + 1.1328 / (b - 3.4);
         let v_r = 0.9277 - 3.6224 / (b - 2.0);
         loop {
             let u = self.uniform() - 0.5;
@@ -134,8 +177,9 @@ impl Draw {
             if us >= 0.07 && v <= v_r {
                 return k as u64;
             }
+            let inverse_alpha = 1.1239 + 1.1328 / (b - 3.4);
             let height = libm::log(v * inverse_alpha / (a / (us * us) + b));
-            if height <= -mean + k * log_mean - libm::lgamma(k + 1.0) {
+            if height <= -mean + k * libm::log(mean) - libm::lgamma(k + 1.0) {
                 return k as u64;
             }
         }
@@ -175,9 +219,20 @@ mod tests {
         {
             let mean = n as f64 * p;
             check(&format!("binomial {n} {p}"), mean, mean * (1.0 - p), |i| {
-                Draw::keyed([i, 4, 5, 6]).binomial(n, p)
+                Draw::keyed([i, 4, 5, 6]).binomial(n, &Chance::of(p))
             });
         }
+    }
+
+    #[test]
+    fn clusters_keep_the_mean_and_widen_the_spread() {
+        // Geometric sizes of mean m have the mean square m (2 m - 1).
+        let (n, p, size) = (100_000, 0.001, 5.0);
+        let mean = n as f64 * p;
+        check("clusters", mean, mean * (2.0 * size - 1.0), |i| {
+            Draw::keyed([i, 7, 8, 9]).clustered(n, p, size)
+        });
+        assert!((0..100).all(|i| Draw::keyed([i; 4]).clustered(3, 1.0, 5.0) <= 3));
     }
 
     #[test]
@@ -186,11 +241,11 @@ mod tests {
         let seen = [
             draw.poisson(3.0),
             draw.poisson(300.0),
-            draw.binomial(100, 0.01),
-            draw.binomial(1_000, 0.3),
+            draw.binomial(100, &Chance::of(0.01)),
+            draw.binomial(1_000, &Chance::of(0.3)),
         ];
         assert_eq!(seen, GOLDEN);
     }
 
-    const GOLDEN: [u64; 4] = [2, 290, 0, 294];
+    const GOLDEN: [u64; 4] = [4, 298, 0, 295];
 }

@@ -25,11 +25,29 @@
 //! # Ok::<(), canary_core::policy::PolicyError>(())
 //! ```
 
+mod calls;
 mod draw;
+mod fault;
+mod latency;
+mod load;
+mod many;
+mod measure;
+mod opening;
+mod plan;
+mod process;
 mod run;
 mod service;
+mod steps;
+mod trace;
+mod workload;
 mod world;
 
-pub use run::{Opening, Simulation};
+pub use fault::{Crash, Fault, Nonsense, Port, after_effect, at};
+pub use load::Load;
+pub use many::{Many, Share};
+pub use opening::Opening;
+pub use plan::Simulation;
 pub use service::Service;
+pub use trace::Trace;
+pub use workload::SimulatedWorkload;
 pub use world::World;

@@ -1,344 +1,301 @@
 //! Runs the machine in virtual time.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use super::{Service, World};
-use crate::policy::{GateKind, Policy};
-use crate::ports::Decision;
+use super::fault::{CrashTime, Kind};
+use super::process::{Process, Store};
+use super::world::BEGIN;
+use super::{Simulation, World};
+use crate::policy::Moment;
+use crate::ports::Call;
 use crate::record::Record;
 use crate::report::Report;
-use crate::rollout::{
-    Action, Asking, Command, CommandKind, Effect, Event, Reply, Rollout, Snapshot,
-};
-use crate::value::{
-    Actor, BySide, CommandId, Epoch, Failure, FailureKind, GateName, RolloutId, Timestamp,
-};
-
-/// When simulated rollouts begin: 2026-01-01T00:00:00Z.
-const BEGIN: Timestamp = Timestamp::from_millis(1_767_225_600_000);
-
-/// Says when a gate of a simulated rollout opens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Opening {
-    /// When it is asked.
-    AtOnce,
-    /// This long after it is asked.
-    After(Duration),
-    /// Not at all.
-    Never,
-}
-
-/// Simulates one rollout of a policy.
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct Simulation {
-    policy: Arc<Policy>,
-    requests_per_second: f64,
-    services: BySide<Service>,
-    seed: u64,
-    gates: BTreeMap<String, Opening>,
-    commands: Vec<(Duration, CommandKind)>,
-    crash_after: Option<usize>,
-    limit: Duration,
-}
-
-impl Simulation {
-    /// Begins with 100 requests per second, two healthy services, seed 0, and gates that open when they are asked.
-    pub fn of(policy: &Policy) -> Self {
-        let holds = policy
-            .stages()
-            .iter()
-            .map(|stage| stage.hold())
-            .fold(Duration::ZERO, Duration::saturating_add);
-        Self {
-            policy: Arc::new(policy.clone()),
-            requests_per_second: 100.0,
-            services: BySide { stable: Service::healthy(), canary: Service::healthy() },
-            seed: 0,
-            gates: BTreeMap::new(),
-            commands: Vec::new(),
-            crash_after: None,
-            limit: holds.saturating_mul(4).saturating_add(Duration::from_secs(3600)),
-        }
-    }
-
-    /// Sets the traffic of both sides together, in requests per second.
-    pub const fn traffic(mut self, requests_per_second: f64) -> Self {
-        self.requests_per_second = requests_per_second;
-        self
-    }
-
-    /// Says how the old version behaves.
-    pub fn stable(mut self, service: Service) -> Self {
-        self.services.stable = service;
-        self
-    }
-
-    /// Says how the new version behaves.
-    pub fn canary(mut self, service: Service) -> Self {
-        self.services.canary = service;
-        self
-    }
-
-    /// Chooses the randomness: the same seed gives the same rollout.
-    pub const fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// Says when a gate opens.
-    pub fn gate(mut self, name: &str, opening: Opening) -> Self {
-        self.gates.insert(name.to_owned(), opening);
-        self
-    }
-
-    /// Gives a command this long after the begin.
-    pub fn command(mut self, after: Duration, command: CommandKind) -> Self {
-        self.commands.push((after, command));
-        self.commands.sort_by_key(|(after, _)| *after);
-        self
-    }
-
-    /// Lets the process die right after its nth effect, from 1, and a new one take over at once.
-    pub const fn crash_after(mut self, effect: usize) -> Self {
-        self.crash_after = Some(effect);
-        self
-    }
-
-    /// Stops after this much virtual time; four times all holds and an hour unless said.
-    pub const fn limit(mut self, limit: Duration) -> Self {
-        self.limit = limit;
-        self
-    }
-
-    /// Runs the rollout and returns its report.
-    ///
-    /// # Panics
-    /// If [`gate`](Self::gate) named one that no stage asks: the test would not test what it says.
-    #[must_use]
-    #[track_caller]
-    pub fn run(&self) -> Report {
-        self.run_observed(|_| {})
-    }
-
-    /// Runs the rollout, shows each record that observers are told, and returns its report.
-    ///
-    /// # Panics
-    /// As for [`run`](Self::run).
-    #[track_caller]
-    pub fn run_observed(&self, observe: impl FnMut(&Record)) -> Report {
-        for gate in self.gates.keys() {
-            let known = self.policy.gates().any(|name| name.as_str() == gate);
-            assert!(known, "no stage of the policy `{}` asks a gate `{gate}`", self.policy.name());
-        }
-        Run::new(self, observe).finish()
-    }
-
-    /// Makes the world that the rollout runs in.
-    #[must_use]
-    pub fn world(&self) -> World {
-        World::new(self.requests_per_second, self.services.clone(), self.seed)
-    }
-}
+use crate::rollout::{Action, Command, CommandKind, Effect, Event};
+use crate::value::{Actor, CommandId, Failure, GateName, StageRef, Timestamp};
 
 /// Follows one simulated rollout.
-struct Run<'a, F> {
-    plan: &'a Simulation,
-    world: World,
-    rollout: Rollout,
-    now: Timestamp,
-    queue: VecDeque<Event>,
-    /// Commands still to come, in the order of time.
-    commands: VecDeque<(Timestamp, CommandKind)>,
-    /// How many commands were given; each has an id of its own.
-    given: usize,
-    /// The gate that an approval was last arranged for: once in each stage and place, and again for each new
-    /// holder, since what the one before was told may be lost.
-    arranged: Option<(Option<usize>, usize, Epoch)>,
-    /// The approval that is still to come.
-    approval: Option<(Timestamp, GateName)>,
-    saved: Option<Snapshot>,
+pub(super) struct Run<'a, F> {
+    pub(super) plan: &'a Simulation,
+    pub(super) world: World,
+    pub(super) now: Timestamp,
+    /// The processes that are alive, the holder of the rollout last.
+    pub(super) processes: Vec<Process>,
+    /// How many processes there have been.
+    started: usize,
+    pub(super) store: Store,
+    /// What is still to come, the earliest first.
+    ahead: BinaryHeap<Ahead>,
+    /// How many things were ever put there: those of one time happen in this order.
+    placed: u64,
+    /// Commands that were given, and whether they were answered.
+    given: Vec<(Command, bool)>,
+    /// The number of the last record that people have heard of.
+    pub(super) heard: u64,
+    /// Since when each gate is asked at its moment.
+    pub(super) asked: Vec<(GateName, Moment, String, Timestamp)>,
     effects: usize,
+    /// How far the clock of the next process is ahead, in milliseconds.
+    clock_ahead_ms: i64,
     observe: F,
 }
 
+/// Happens at a time that lies ahead.
+struct Ahead {
+    at: Timestamp,
+    place: u64,
+    what: What,
+}
+
+pub(super) enum What {
+    /// Somebody gives a command.
+    Order(CommandKind, Option<StageRef>),
+    /// A call reaches the other side late.
+    Arrives(usize, Call, Action),
+    /// A state reaches the store late.
+    Saves(usize, u64),
+    /// A process gives up waiting for the store.
+    NotSaved(usize, u64, Failure),
+    /// The fault at this position begins.
+    Fault(usize),
+    /// The process dies.
+    Dies(Duration),
+    /// Another process takes over.
+    Starts,
+}
+
 impl<'a, F: FnMut(&Record)> Run<'a, F> {
-    fn new(plan: &'a Simulation, observe: F) -> Self {
-        let (rollout, effects) = start(plan);
-        let commands =
-            plan.commands.iter().map(|(after, kind)| (BEGIN + *after, kind.clone())).collect();
+    pub(super) fn new(plan: &'a Simulation, observe: F) -> Self {
         let mut run = Self {
             plan,
             world: plan.world(),
-            rollout,
             now: BEGIN,
-            queue: VecDeque::new(),
-            commands,
-            given: 0,
-            arranged: None,
-            approval: None,
-            saved: None,
+            processes: Vec::with_capacity(1),
+            started: 0,
+            store: Store::default(),
+            ahead: BinaryHeap::new(),
+            placed: 0,
+            given: Vec::new(),
+            heard: 0,
+            asked: Vec::new(),
             effects: 0,
+            clock_ahead_ms: 0,
             observe,
         };
-        run.carry_out(effects);
+        for (after, stage, kind) in &plan.commands {
+            run.place(BEGIN + *after, What::Order(kind.clone(), stage.clone()));
+        }
+        for (position, (after, _)) in plan.faults.iter().enumerate() {
+            run.place(BEGIN + *after, What::Fault(position));
+        }
+        for crash in &plan.crashes {
+            if let CrashTime::At(after) = crash.when {
+                run.place(BEGIN + after, What::Dies(crash.down));
+            }
+        }
+        run.start_process();
         run
     }
 
-    fn finish(mut self) -> Report {
+    /// Puts something ahead.
+    pub(super) fn place(&mut self, at: Timestamp, what: What) {
+        self.placed += 1;
+        self.ahead.push(Ahead { at, place: self.placed, what });
+    }
+
+    pub(super) fn finish(mut self) -> (Report, World) {
         let end = BEGIN + self.plan.limit;
-        while !self.rollout.is_settled() {
-            let event = match self.queue.pop_front() {
-                Some(event) => event,
-                None => match self.next_event() {
-                    Some(event) if self.now <= end => event,
-                    _ => break,
-                },
-            };
-            let effects = self.rollout.step(event, self.now);
-            self.carry_out(effects);
-            self.arrange_approval();
+        while !self.is_over() {
+            let ready = |process: &Process| process.is_awake(self.now) && !process.inbox.is_empty();
+            if let Some(position) = self.processes.iter().position(ready) {
+                if let Some(event) = self.processes[position].inbox.pop_front() {
+                    self.step(position, event);
+                }
+            } else if !self.pass_time(end) {
+                break;
+            }
         }
-        self.rollout.report().clone()
+        let report = match self.processes.last() {
+            Some(holder) => holder.rollout.report().clone(),
+            None => self.store.saved.as_ref().map_or_else(Report::default, |s| s.report().clone()),
+        };
+        (report, self.world)
     }
 
-    /// Moves time on to whatever comes next.
-    fn next_event(&mut self) -> Option<Event> {
-        let by = self.rollout.deadline();
-        if let Some((at, kind)) = self.next_command(by) {
-            self.now = self.now.max(at);
-            self.given += 1;
-            let id = CommandId::new(format!("simulated-{}", self.given)).ok()?;
-            let actor = Actor::new("simulation").ok()?;
-            return Some(Event::Command(Command::new(id, actor, kind)));
-        }
-        self.now = self.now.max(by?);
-        Some(Event::Tick)
+    /// Tells whether the rollout has ended for its holder, and nobody stands still who might wake up and disturb it.
+    fn is_over(&self) -> bool {
+        self.processes.last().is_some_and(|holder| holder.rollout.is_settled())
+            && self.processes.len() == 1
     }
 
-    /// Takes the earliest command that is due by then.
-    fn next_command(&mut self, by: Option<Timestamp>) -> Option<(Timestamp, CommandKind)> {
-        let due = |at: Timestamp| by.is_none_or(|by| at <= by);
-        let planned = self.commands.front().map(|(at, _)| *at);
-        if let Some((at, gate)) =
-            self.approval.take_if(|(at, _)| due(*at) && planned.is_none_or(|planned| *at < planned))
-        {
-            return Some((at, CommandKind::Approve { gate }));
+    /// Moves time on to whatever comes next; false where nothing does before the end.
+    fn pass_time(&mut self, end: Timestamp) -> bool {
+        let woken = |process: &Process| {
+            let wakes = !process.is_awake(self.now) && !process.inbox.is_empty();
+            let wakes = wakes.then_some(process.frozen_until);
+            [wakes, process.deadline()].into_iter().flatten().min()
+        };
+        let due = self
+            .processes
+            .iter()
+            .enumerate()
+            .filter_map(|(position, process)| Some((woken(process)?, position)))
+            .min();
+        let next = self.ahead.peek().map(|ahead| ahead.at);
+        match (next, due) {
+            (Some(at), due) if due.is_none_or(|(due, _)| at <= due) => {
+                self.now = self.now.max(at);
+                if self.now <= end
+                    && let Some(Ahead { what, .. }) = self.ahead.pop()
+                {
+                    self.happen(what);
+                }
+            }
+            (_, Some((due, position))) => {
+                self.now = self.now.max(due);
+                if self.now <= end && self.processes[position].inbox.is_empty() {
+                    self.step(position, Event::Tick);
+                }
+            }
+            _ => return false,
         }
-        planned.filter(|at| due(*at)).and_then(|_| self.commands.pop_front())
+        self.now <= end
     }
 
-    fn carry_out(&mut self, effects: Vec<Effect>) {
+    fn happen(&mut self, what: What) {
+        match what {
+            What::Order(kind, stage) => self.order(kind, stage),
+            What::Arrives(process, call, action) => {
+                let reply = self.do_call(process, &call, &action);
+                self.reply(process, &call, reply);
+            }
+            What::Saves(process, rev) => self.save(process, rev),
+            What::NotSaved(process, rev, failure) => self.persisted(process, rev, Err(failure)),
+            What::Fault(position) => self.begin_fault(position),
+            What::Dies(down) => {
+                self.processes.pop();
+                self.place(self.now + down, What::Starts);
+            }
+            What::Starts => self.start_process(),
+        }
+    }
+
+    fn begin_fault(&mut self, position: usize) {
+        let Some((_, fault)) = self.plan.faults.get(position) else { return };
+        match &fault.0 {
+            // Looked up by each call.
+            Kind::Calls { .. } => {}
+            Kind::Routed(traffic) => self.world.route_by_hand(traffic, self.now),
+            Kind::Frozen { for_ms, replaced } => {
+                let until = self.now + Duration::from_millis(*for_ms);
+                if let Some(holder) = self.processes.last_mut() {
+                    holder.frozen_until = until;
+                }
+                if *replaced {
+                    self.start_process();
+                }
+            }
+            Kind::Clock { ahead_ms } => {
+                self.clock_ahead_ms = self.clock_ahead_ms.saturating_add(*ahead_ms);
+            }
+        }
+    }
+
+    /// Lets a new process take the rollout over; what people were never answered they say again.
+    fn start_process(&mut self) {
+        let (process, effects) =
+            Process::start(self.plan, self.started, &mut self.store, self.now, self.clock_ahead_ms);
+        self.started += 1;
+        self.processes.push(process);
+        let unanswered = self.given.iter().filter(|(_, answered)| !answered);
+        let unanswered: Vec<_> = unanswered.map(|(c, _)| Event::Command(c.clone())).collect();
+        let number = self.started - 1;
+        self.carry_out(number, effects);
+        if let Some(process) = self.process(number) {
+            process.inbox.extend(unanswered);
+        }
+    }
+
+    pub(super) fn process(&mut self, number: usize) -> Option<&mut Process> {
+        self.processes.iter_mut().find(|process| process.number == number)
+    }
+
+    /// Lets a process stop, since another one has the rollout.
+    pub(super) fn stop(&mut self, number: usize) {
+        self.processes.retain(|process| process.number != number);
+    }
+
+    fn step(&mut self, position: usize, event: Event) {
+        let process = &mut self.processes[position];
+        let effects = process.step(event, self.now);
+        let number = process.number;
+        self.carry_out(number, effects);
+    }
+
+    fn carry_out(&mut self, number: usize, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Persist { rev } => {
-                    // Only a crash reads it, and it is the dearest thing in a simulated rollout.
-                    if self.plan.crash_after.is_some() {
-                        self.saved = Some(self.rollout.snapshot());
+                Effect::Persist { rev } => self.persist(number, rev),
+                Effect::Run { call, action } => self.call(number, call, action),
+                Effect::Notify(record) => self.tell(&record),
+                Effect::Cancel(_) => {}
+                Effect::Answer { command, .. } => {
+                    let given = self.given.iter_mut().find(|(given, _)| given.id == command);
+                    if let Some((_, answered)) = given {
+                        *answered = true;
                     }
-                    self.queue.push_back(Event::Persisted { rev, result: Ok(()) });
                 }
-                Effect::Run { call, action } => {
-                    let reply = match &action {
-                        Action::Route { traffic, at } => {
-                            Reply::Applied(self.world.apply(&call, traffic, at.as_ref()))
-                        }
-                        Action::Observe => Reply::Observed(Ok(self.world.observe(self.now))),
-                        Action::Measure { queries, until } => {
-                            Reply::Measured(self.world.measure(queries, *until))
-                        }
-                        Action::AskGate { context } => self.ask_gate(&context.gate),
-                        Action::Release => Reply::Released(Ok(())),
-                        Action::Prepare { .. }
-                        | Action::Promote { .. }
-                        | Action::Restore { .. }
-                        | Action::Retire { .. } => action.failed(Failure::new(
-                            FailureKind::Unsupported,
-                            "the simulation has no workload",
-                        )),
-                    };
-                    self.queue.push_back(Event::Reply {
-                        id: call.id,
-                        attempt: call.attempt,
-                        reply,
-                    });
-                }
-                Effect::Notify(record) => (self.observe)(&record),
-                Effect::Cancel(_) | Effect::Answer { .. } => {}
             }
             self.effects += 1;
-            if Some(self.effects) == self.plan.crash_after {
-                return self.crash();
+            if let Some(crash) = self.plan.crash_at_effect(self.effects) {
+                self.stop(number);
+                if crash.down.is_zero() {
+                    return self.start_process();
+                }
+                return self.place(self.now + crash.down, What::Starts);
             }
         }
     }
 
-    /// Forgets everything but the saved state and the world, and takes over from there.
-    fn crash(&mut self) {
-        self.queue.clear();
-        let restored =
-            self.saved.clone().map(|saved| Rollout::restore(saved, Arc::clone(&self.plan.policy)));
-        let effects = match restored {
-            Some(Ok(rollout)) => {
-                self.rollout = rollout;
-                self.rollout.step(Event::Restored, self.now)
-            }
-            _ => {
-                let (rollout, effects) = start(self.plan);
-                self.rollout = rollout;
-                effects
-            }
-        };
-        self.carry_out(effects);
-    }
-
-    fn opening(&self, gate: &GateName) -> Opening {
-        self.plan.gates.get(gate.as_str()).copied().unwrap_or(Opening::AtOnce)
-    }
-
-    fn ask_gate(&self, gate: &GateName) -> Reply {
-        let since = self.rollout.phase().asking().and_then(|gates| gates.since);
-        let waited = since.map_or(Duration::ZERO, |since| self.now.since(since));
-        let decision = match self.opening(gate) {
-            Opening::AtOnce => Decision::Open,
-            Opening::After(wait) if waited >= wait => Decision::Open,
-            Opening::After(wait) => {
-                Decision::wait(wait.saturating_sub(waited), "the simulation opens it later")
-            }
-            Opening::Never => {
-                Decision::wait(Duration::from_secs(60), "the simulation never opens it")
-            }
-        };
-        Reply::Decided(Ok(decision))
-    }
-
-    /// Lets somebody approve the gate that waits for it, when the plan says so.
-    fn arrange_approval(&mut self) {
-        let asking = self.rollout.phase().asking().copied();
-        let Some((gate, Asking { opened, since: Some(asked), .. })) =
-            self.rollout.asked().map(|ask| ask.gate.clone()).zip(asking)
-        else {
-            return;
-        };
-        let place = Some((self.rollout.phase().stage(), opened, self.rollout.epoch()));
-        if self.arranged == place || self.rollout.policy().gate(&gate).kind != GateKind::Approval {
-            return;
+    fn tell(&mut self, record: &Record) {
+        (self.observe)(record);
+        if self.heard < record.number {
+            self.heard = record.number;
+            self.react(record);
         }
-        self.arranged = place;
-        self.approval = match self.opening(&gate) {
-            Opening::AtOnce => Some((asked, gate)),
-            Opening::After(wait) => Some((asked + wait, gate)),
-            Opening::Never => None,
-        };
+    }
+
+    /// Gives a command to whoever holds the rollout.
+    pub(super) fn order(&mut self, kind: CommandKind, stage: Option<StageRef>) {
+        let id = CommandId::new(format!("simulated-{}", self.given.len() + 1));
+        let (Ok(id), Ok(actor)) = (id, Actor::new("simulation")) else { return };
+        let mut command = Command::new(id, actor, kind);
+        command.stage = stage;
+        self.given.push((command.clone(), false));
+        if let Some(holder) = self.processes.last_mut() {
+            holder.inbox.push_back(Event::Command(command));
+        }
     }
 }
 
-fn start(plan: &Simulation) -> (Rollout, Vec<Effect>) {
-    let id = RolloutId::new(format!("simulated-{}", plan.seed));
-    // The text is plain, so the fallback is never taken.
-    let id = id.unwrap_or_else(|_| unreachable!("a number is a plain name"));
-    Rollout::start(id, Arc::clone(&plan.policy), BEGIN)
+impl PartialEq for Ahead {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Ahead {}
+
+impl PartialOrd for Ahead {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The greatest is the earliest, for a heap gives out the greatest first.
+impl Ord for Ahead {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.place).cmp(&(self.at, self.place))
+    }
 }

@@ -1,47 +1,119 @@
-//! A made-up world: a route, two services, and what a metric source sees of them.
+//! A made-up world: a route, two services, and what runs them.
 
-use super::Service;
-use super::draw::Draw;
-use super::service::SPREAD;
+use super::Load;
+use super::latency::Histogram;
+use super::service::{Script, Service};
+use super::steps::Steps;
+use super::workload::{Running, SimulatedWorkload};
 use crate::ports::{Applied, Call, Observed};
 use crate::value::{
-    Buckets, BySide, Counts, EffectId, Epoch, Failure, FailureKind, Measured, Query, Reading, Side,
-    Signal, Timestamp, Traffic, Version, Weight, Window,
+    BySide, EffectId, Epoch, Failure, FailureKind, Side, Timestamp, Traffic, Version, Weight,
+    millis,
 };
 
-/// The bounds of the made-up latency histogram, in milliseconds.
-const BOUNDS: [f64; 18] = [
-    5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 400.0, 500.0, 750.0, 1_000.0, 1_500.0,
-    2_000.0, 3_000.0, 5_000.0, 10_000.0,
-];
+/// When simulated rollouts begin: 2026-01-01T00:00:00Z.
+pub(super) const BEGIN: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
 /// Stands in for router and metric source; what it answers depends on seed and window alone.
+///
+/// Its time begins at 2026-01-01T00:00:00Z, as that of every simulated rollout.
 #[derive(Clone, Debug)]
 pub struct World {
-    requests_per_second: f64,
-    services: BySide<Service>,
-    seed: u64,
-    /// Since when which weight was in force, the newest last.
-    weights: Vec<(Timestamp, Weight)>,
+    pub(super) load: Load,
+    pub(super) services: BySide<Service>,
+    pub(super) seed: u64,
+    /// The error rate of both sides in spans of time, in milliseconds since the begin.
+    pub(super) outages: Vec<(u64, u64, f64)>,
+    /// How often and how late samples come, in milliseconds.
+    pub(super) scrape: Option<(u64, u64)>,
+    pub(super) scripts: BySide<Script>,
+    /// How latency is spread where that never changes.
+    pub(super) latency: BySide<Option<Histogram>>,
+    /// Since when which traffic was in force, the newest last, in milliseconds since the begin.
+    pub(super) routed: Vec<(u64, Routed)>,
+    traffic: Traffic,
     last: (Epoch, EffectId, u32),
+    /// How often somebody else has changed the route.
+    by_hand: u64,
+    running: Option<Running>,
+    violations: Vec<String>,
+}
+
+/// Holds what a route gives each side.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Routed {
+    pub(super) weight: Weight,
+    /// The share of all requests that reach each side, copies included.
+    pub(super) share: BySide<f64>,
+}
+
+impl Routed {
+    fn of(traffic: &Traffic) -> Self {
+        let canary = traffic.canary.fraction();
+        let copied = traffic.mirror.fraction() * (1.0 - canary);
+        let share = BySide { stable: 1.0 - canary, canary: canary + copied };
+        Self { weight: traffic.canary, share }
+    }
 }
 
 impl World {
     /// Makes a world with this much traffic, all of it at stable.
     #[must_use]
-    pub const fn new(requests_per_second: f64, services: BySide<Service>, seed: u64) -> Self {
-        let last = (Epoch::new(0), EffectId::new(0), 0);
-        Self { requests_per_second, services, seed, weights: Vec::new(), last }
+    pub fn new(traffic: impl Into<Load>, services: BySide<Service>, seed: u64) -> Self {
+        let latency = BySide::from_fn(|side| {
+            let service = services.get(side);
+            service.is_evenly_fast().then(|| {
+                let mut shares = Default::default();
+                service.add_latency(&mut shares, 1.0, 0, 0);
+                Histogram::of(&shares)
+            })
+        });
+        Self {
+            load: traffic.into(),
+            services,
+            seed,
+            outages: Vec::new(),
+            scrape: None,
+            scripts: BySide::default(),
+            latency,
+            routed: vec![(0, Routed::of(&Traffic::all_stable()))],
+            traffic: Traffic::all_stable(),
+            last: (Epoch::new(0), EffectId::new(0), 0),
+            by_hand: 0,
+            running: None,
+            violations: Vec::new(),
+        }
+    }
+
+    pub(super) fn with_outages(mut self, outages: Vec<(u64, u64, f64)>) -> Self {
+        self.outages = outages;
+        self
+    }
+
+    pub(super) const fn with_scrapes(mut self, scrape: Option<(u64, u64)>) -> Self {
+        self.scrape = scrape;
+        self
+    }
+
+    pub(super) fn with_scripts(mut self, scripts: BySide<Script>) -> Self {
+        self.scripts = scripts;
+        self
+    }
+
+    pub(super) fn with_workload(mut self, workload: Option<SimulatedWorkload>) -> Self {
+        self.running = workload.map(Running::new);
+        self
     }
 
     /// Returns the weight in force at a time.
     #[must_use]
     pub fn weight_at(&self, at: Timestamp) -> Weight {
-        let before = |(since, _): &&(Timestamp, Weight)| *since <= at;
-        self.weights.iter().rev().find(before).map_or(Weight::ZERO, |(_, weight)| *weight)
+        let at = millis(at.since(BEGIN));
+        let before = self.routed.iter().rev().find(|(since, _)| *since <= at);
+        before.map_or(Weight::ZERO, |(_, routed)| routed.weight)
     }
 
-    /// Configures the route, as a router does.
+    /// Configures the route at the time at which the call was made, as a router does.
     ///
     /// # Errors
     /// `Conflict` for a call that is older than one that was accepted, and for a raise that is based on an old
@@ -52,6 +124,17 @@ impl World {
         traffic: &Traffic,
         at: Option<&Version>,
     ) -> Result<Applied, Failure> {
+        self.apply_at(call, traffic, at, call.made)
+    }
+
+    /// Configures the route when the request arrives.
+    pub(super) fn apply_at(
+        &mut self,
+        call: &Call,
+        traffic: &Traffic,
+        at: Option<&Version>,
+        now: Timestamp,
+    ) -> Result<Applied, Failure> {
         let conflict = |message| Err(Failure::new(FailureKind::Conflict, message));
         if call.order() < self.last {
             return conflict("a later call was accepted already");
@@ -59,113 +142,90 @@ impl World {
         if at.is_some_and(|at| *at != self.version()) {
             return conflict("the route is no longer what the raise was based on");
         }
-        let weight = self.weights.last().map_or(Weight::ZERO, |(_, weight)| *weight);
-        if at.is_none() && traffic.canary > weight {
+        if at.is_none() && !traffic.is_within(&self.traffic) {
             return conflict("a raise needs the version that it is based on");
         }
         self.last = call.order();
-        if weight != traffic.canary {
-            self.weights.push((call.made, traffic.canary));
-        }
+        self.route(traffic, now);
         Ok(Applied::effective(traffic.clone(), self.version()))
+    }
+
+    /// Lets somebody who keeps no order write the route.
+    pub(super) fn route_by_hand(&mut self, traffic: &Traffic, now: Timestamp) {
+        self.by_hand += 1;
+        self.route(traffic, now);
+    }
+
+    fn route(&mut self, traffic: &Traffic, now: Timestamp) {
+        if *traffic != self.traffic {
+            self.traffic = traffic.clone();
+            self.routed.push((millis(now.since(BEGIN)), Routed::of(traffic)));
+        }
+        self.look_for_objections(now);
     }
 
     /// Reads the route, as a router does.
     #[must_use]
-    pub fn observe(&self, at: Timestamp) -> Observed {
-        Observed::new(Traffic::to_canary(self.weight_at(at)), self.version())
+    pub fn observe(&self, _at: Timestamp) -> Observed {
+        Observed::new(self.traffic.clone(), self.version())
     }
 
-    fn version(&self) -> Version {
+    pub(super) fn version(&self) -> Version {
         let (epoch, id, attempt) = self.last;
-        Version::new(format!("{epoch}.{id}.{attempt}"))
+        Version::new(match self.by_hand {
+            0 => format!("{epoch}.{id}.{attempt}"),
+            by_hand => format!("{epoch}.{id}.{attempt}+{by_hand}"),
+        })
     }
 
-    /// Answers queries, as a metric source does.
-    #[must_use]
-    pub fn measure(&self, queries: &[Query], until: Timestamp) -> Vec<Result<Measured, Failure>> {
-        queries.iter().map(|query| self.answer(query, until)).collect()
+    /// Returns the canary's weight now.
+    pub(super) const fn weight(&self) -> Weight {
+        self.traffic.canary
     }
 
-    fn answer(&self, query: &Query, until: Timestamp) -> Result<Measured, Failure> {
-        let window = Window::new(query.after, until);
-        if window.is_empty() {
-            return Ok(Measured::pending(query.after));
+    pub(super) const fn running(&mut self) -> Option<&mut Running> {
+        self.running.as_mut()
+    }
+
+    /// Notes what must never be, if it is so now.
+    pub(super) fn look_for_objections(&mut self, now: Timestamp) {
+        let weight = self.weight();
+        let objection = self.running.as_ref().and_then(|running| running.objection(weight, now));
+        if let Some(objection) = objection {
+            self.note_violation(objection, now);
         }
-        let read = |side| self.read(&query.signal, side, window);
-        Ok(Measured::new(window, read(Side::Stable)?, read(Side::Canary)?))
     }
 
-    fn read(&self, signal: &Signal, side: Side, window: Window) -> Result<Reading, Failure> {
-        let service = self.services.get(side);
-        if service.silent {
-            return Ok(Reading::NoData);
+    /// Notes something that must never happen.
+    pub(super) fn note_violation(&mut self, what: impl std::fmt::Display, now: Timestamp) {
+        self.violations.push(format!("{now} {what}"));
+    }
+
+    pub(super) fn violations(&self) -> &[String] {
+        &self.violations
+    }
+
+    pub(super) fn weights(&self) -> Vec<(Timestamp, Weight)> {
+        let at = |ms: u64| BEGIN + std::time::Duration::from_millis(ms);
+        self.routed.iter().map(|(since, routed)| (at(*since), routed.weight)).collect()
+    }
+
+    /// Returns when the side's present traffic began, in milliseconds since the begin; stable's is as old as it likes.
+    pub(super) fn traffic_since(&self, side: Side, at: u64) -> u64 {
+        if side == Side::Stable {
+            return 0;
         }
-        let total = self.draw(side, 0, window).poisson(self.expected(side, window));
-        match signal {
-            Signal::Requests => {
-                let bad = self.draw(side, 1, window).binomial(total, service.error_rate);
-                Counts::new(total, bad).map(Reading::Counts).map_err(invalid)
+        let mut since = u64::MAX;
+        for (from, routed) in self.routed.iter().rev().skip_while(|(from, _)| *from > at) {
+            if routed.share.canary <= 0.0 {
+                break;
             }
-            Signal::Latency => {
-                let counts = spread_out(&mut self.draw(side, 2, window), total, service.median_ms);
-                Buckets::new(BOUNDS.to_vec(), counts).map(Reading::Buckets).map_err(invalid)
-            }
-            Signal::Custom(name) => Err(Failure::new(
-                FailureKind::Unsupported,
-                format!("the made-up world knows no `{name}`"),
-            )),
+            since = *from;
         }
+        since
     }
 
-    /// Opens the stream for one side's draw in a window: a window that is asked for again shows the same.
-    fn draw(&self, side: Side, what: u64, window: Window) -> Draw {
-        let stream = what * 2 + u64::from(side == Side::Canary);
-        Draw::keyed([self.seed, window.after.as_millis(), window.until.as_millis(), stream])
+    pub(super) fn script(&self, side: Side, name: &str) -> Option<&Steps> {
+        self.scripts.get(side).iter().find(|(known, _)| **known == *name).map(|(_, steps)| steps)
     }
-
-    /// Returns the mean number of a side's requests in a window, over the weights that were in force in it.
-    fn expected(&self, side: Side, window: Window) -> f64 {
-        let mut requests = 0.0;
-        let mut until = window.until;
-        let starts = self.weights.iter().rev().copied().chain([(Timestamp::EPOCH, Weight::ZERO)]);
-        for (since, weight) in starts {
-            let from = since.max(window.after);
-            if from < until {
-                let share = match side {
-                    Side::Canary => weight.fraction(),
-                    Side::Stable => 1.0 - weight.fraction(),
-                };
-                requests += self.requests_per_second * share * until.since(from).as_secs_f64();
-                until = from;
-            }
-        }
-        requests
-    }
-}
-
-fn invalid(error: crate::value::InvalidReading) -> Failure {
-    Failure::new(FailureKind::Internal, error.to_string())
-}
-
-/// Spreads requests over the buckets of a log-normal latency.
-fn spread_out(draw: &mut Draw, total: u64, median_ms: f64) -> Vec<u64> {
-    let below = |bound: f64| {
-        let z = (libm::log(bound) - libm::log(median_ms.max(1e-3))) / SPREAD;
-        0.5 * libm::erfc(-z / std::f64::consts::SQRT_2)
-    };
-    let (mut left, mut mass_left, mut reached) = (total, 1.0, 0.0);
-    let mut counts = Vec::with_capacity(BOUNDS.len() + 1);
-    for bound in BOUNDS {
-        let reach = below(bound);
-        let share =
-            if mass_left > 0.0 { ((reach - reached) / mass_left).clamp(0.0, 1.0) } else { 1.0 };
-        let count = draw.binomial(left, share);
-        counts.push(count);
-        left -= count;
-        mass_left = 1.0 - reach;
-        reached = reach;
-    }
-    counts.push(left);
-    counts
 }

@@ -5,6 +5,7 @@
 
 mod audience;
 mod buckets;
+mod duration;
 mod failure;
 mod id;
 mod reading;
@@ -14,6 +15,7 @@ mod weight;
 
 pub use audience::{Audience, Member, User};
 pub use buckets::Buckets;
+pub use duration::IntoDuration;
 pub use failure::{Failure, FailureKind};
 pub use id::{
     Actor, CommandId, EffectId, Epoch, GateName, InvalidName, Revision, RolloutId, StageRef,
