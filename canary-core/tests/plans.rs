@@ -324,9 +324,7 @@ fn what_was_seen_before_our_own_write_is_no_drift() {
 
 #[test]
 fn a_rollout_that_stands_still_is_noticed() {
-    for (then, end) in
-        [(Then::RollBack, "rolling_back"), (Then::Ask, "holding"), (Then::Hold, "holding")]
-    {
+    for (then, end) in [(Then::RollBack, "rolling_back"), (Then::Ask, "holding")] {
         let mut spec = support::policy().spec().clone();
         spec.progress = Some(Patience::new(s(60), then));
         spec.no_data = Patience::new(s(3600), Then::Hold);
@@ -367,5 +365,5 @@ fn a_no_of_a_watched_gate_takes_the_canary_back_at_once() {
     let mut bench = Bench::holding_at(Weight::percent(50), policy);
     bench.go_on_until(|bench| bench.opened("kill-switch"));
     let effects = bench.decided(Decision::reject("pulled"));
-    assert!(effects[0].ends_with("route 0% to the canary"), "{effects:?}");
+    assert!(effects.iter().any(|e| e.ends_with("route 0% to the canary")), "{effects:?}");
 }

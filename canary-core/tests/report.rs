@@ -14,6 +14,7 @@ use support::{Bench, policy};
 #[test]
 fn a_stage_without_traffic_is_no_roll_back() {
     let policy = Policy::builder("shop")
+        .header("x-canary", "true")
         .stage("dark", Weight::ZERO, Duration::from_secs(60))
         .stage("full", Weight::FULL, Duration::from_secs(60))
         .build()

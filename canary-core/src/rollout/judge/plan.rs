@@ -231,7 +231,7 @@ impl Plan {
         &mut self,
         policy: &Policy,
         metric: &Metric,
-        keep: &mut dyn FnMut(&mut Self, usize) -> Over,
+        keep: &mut impl FnMut(&mut Self, usize) -> Over,
     ) -> Read {
         let mut place = |plan: &mut Self, metric: &Metric| {
             let track = plan.track(policy, metric.signal());
