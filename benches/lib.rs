@@ -190,7 +190,7 @@ mod tests {
             assert_eq!((last.ruling, last.checks.len()), (Ruling::GoOn, judged));
             assert!(matches!(
                 machine.rollout.phase(),
-                Phase::Holding { stage: 0, asked: None, .. }
+                Phase::Holding { hold } if hold.stage == 0 && hold.gates.since.is_none()
             ));
         }
 
