@@ -33,27 +33,29 @@ const CLUSTER_CAP: f64 = 1.5;
 
 /// Says what is still innocent, and how sure one must be.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct EvidenceLimits {
-    /// How many times stable's error rate is still well: 1 or more.
-    pub ratio: f64,
-    /// The probability of ever convicting an innocent canary.
-    pub false_alarm: f64,
-    /// When the processes start again.
-    pub starts: Starts,
+    ratio: f64,
+    false_alarm: f64,
+    starts: Starts,
+    /// The odds that convict, as a logarithm.
+    ln_odds: f64,
+    /// The logarithms of [`RATIOS`].
+    ln_ratios: [f64; 8],
 }
 
 impl EvidenceLimits {
+    /// Puts the limits together: how many times stable's error rate is still well (1 or more), the probability
+    /// of ever convicting an innocent canary, and when the processes start again.
+    #[must_use]
+    pub fn new(ratio: f64, false_alarm: f64, starts: Starts) -> Self {
+        let (ln_odds, ln_ratios) = (-libm::log(false_alarm), RATIOS.map(libm::log));
+        Self { ratio, false_alarm, starts, ln_odds, ln_ratios }
+    }
+
     /// Returns the probability of ever convicting an innocent canary.
     #[must_use]
     pub const fn false_alarm(&self) -> f64 {
         self.false_alarm
-    }
-
-    /// Puts the limits together.
-    #[must_use]
-    pub const fn new(ratio: f64, false_alarm: f64, starts: Starts) -> Self {
-        Self { ratio, false_alarm, starts }
     }
 }
 
@@ -73,6 +75,8 @@ pub struct EvidenceState {
     ratio: [f64; 8],
     tick: [f64; 7],
     cluster: [f64; 8],
+    /// What each process comes to, as a logarithm.
+    ln: [f64; 3],
     /// The mass that has not started yet.
     waiting: f64,
     started: u64,
@@ -87,6 +91,7 @@ impl Default for EvidenceState {
             ratio: [f64::MIN; 8],
             tick: [f64::MIN; 7],
             cluster: [f64::MIN; 8],
+            ln: [0.0; 3],
             waiting: 1.0,
             started: 0,
             latched: [false; 3],
@@ -124,43 +129,50 @@ impl EvidenceState {
     /// The counts must come from a window that no earlier tick shares; `live` is the time since
     /// the first tick that was added. A tick in which one side has no requests adds nothing.
     pub fn add(&mut self, limits: &EvidenceLimits, tick: Tick, live: Duration) -> Evidence {
-        let (mass, started) = limits.starts.due(self.started, live);
-        self.started = started;
-        self.waiting = (self.waiting - mass).max(0.0);
-        let new = if mass > 0.0 { libm::log(mass) } else { f64::NEG_INFINITY };
-        let bet = Bet::new(limits.ratio, tick);
-        for (m, multiple) in self.ratio.iter_mut().zip(RATIOS) {
-            *m = finite(add_exp(*m, new) + bet.ratio(multiple));
-        }
-        for (m, multiple) in self.cluster.iter_mut().zip(RATIOS) {
-            *m = finite(add_exp(*m, new) + (bet.ratio(multiple) / CLUSTER).min(CLUSTER_CAP));
-        }
-        for (m, multiple) in self.tick.iter_mut().zip(STAKES) {
-            *m = finite(add_exp(*m, new) + bet.tick(multiple));
-        }
-        let evidence = self.evidence();
-        let limit = -libm::log(limits.false_alarm);
-        let twice = limit + std::f64::consts::LN_2;
-        for (latch, reached) in self.latched.iter_mut().zip([
-            evidence.ln_ratio >= limit,
-            evidence.ln_tick >= twice,
-            evidence.ln_cluster >= twice,
-        ]) {
-            *latch |= reached;
+        self.start_due(limits, live);
+        // Most ticks see no error, and say nothing.
+        if let Some(bet) = Bet::new(limits, tick) {
+            for (i, multiple) in RATIOS.into_iter().enumerate() {
+                let gain = bet.ratio(multiple, limits.ln_ratios[i]);
+                self.ratio[i] = finite(self.ratio[i] + gain);
+                self.cluster[i] = finite(self.cluster[i] + (gain / CLUSTER).min(CLUSTER_CAP));
+            }
+            for (m, multiple) in self.tick.iter_mut().zip(STAKES) {
+                *m = finite(*m + bet.tick(multiple));
+            }
+            self.ln = [
+                mean_exp_plus(&self.ratio, self.waiting),
+                mean_exp_plus(&self.tick, self.waiting),
+                mean_exp_plus(&self.cluster, self.waiting),
+            ];
+            let twice = limits.ln_odds + std::f64::consts::LN_2;
+            for (i, needed) in [limits.ln_odds, twice, twice].into_iter().enumerate() {
+                self.latched[i] |= self.ln[i] >= needed;
+            }
         }
         self.evidence()
     }
 
+    /// Lets the mass that is due start. What has waited was worth as much as it is at its start, so that this
+    /// changes no sum.
+    fn start_due(&mut self, limits: &EvidenceLimits, live: Duration) {
+        let (mass, started) = limits.starts.due(self.started, live);
+        self.started = started;
+        if mass > 0.0 {
+            self.waiting = (self.waiting - mass).max(0.0);
+            let new = libm::log(mass);
+            for m in self.ratio.iter_mut().chain(&mut self.tick).chain(&mut self.cluster) {
+                *m = add_exp(*m, new);
+            }
+        }
+    }
+
     /// Returns the evidence so far.
     #[must_use]
-    pub fn evidence(&self) -> Evidence {
+    pub const fn evidence(&self) -> Evidence {
+        let [ln_ratio, ln_tick, ln_cluster] = self.ln;
         let [ratio, tick, cluster] = self.latched;
-        Evidence {
-            ln_ratio: mean_exp_plus(&self.ratio, self.waiting),
-            ln_tick: mean_exp_plus(&self.tick, self.waiting),
-            ln_cluster: mean_exp_plus(&self.cluster, self.waiting),
-            convicted: ratio && (tick || cluster),
-        }
+        Evidence { ln_ratio, ln_tick, ln_cluster, convicted: ratio && (tick || cluster) }
     }
 }
 
@@ -172,53 +184,67 @@ fn finite(ln: f64) -> f64 {
 /// Holds one tick's counts as the processes need them.
 struct Bet {
     r0: f64,
-    /// The canary's measured share of the requests, and stable's; both 0 where the tick says nothing.
+    /// The canary's measured share of the requests, and stable's.
     w: f64,
     rest: f64,
     bad_canary: f64,
     bad: f64,
+    /// What of the tick process does not depend on the alternative: the null's share of the errors, how much
+    /// larger than it theirs is, and the variance of a share.
+    null: f64,
+    excess: f64,
+    spread: f64,
 }
 
 impl Bet {
+    /// Takes a tick in; `None` where it says nothing: a side without requests, or no error.
     #[expect(
         clippy::cast_precision_loss,
         reason = "counts up to 2^53 are exact, beyond that the tolerance is relative"
     )]
-    fn new(r0: f64, tick: Tick) -> Self {
+    fn new(limits: &EvidenceLimits, tick: Tick) -> Option<Self> {
         let (canary, stable) = (tick.canary.total as f64, tick.stable.total as f64);
         let bad_canary = tick.canary.bad as f64;
         let bad = bad_canary + tick.stable.bad as f64;
-        let both = canary > 0.0 && stable > 0.0;
-        let bad = if both { bad } else { 0.0 };
-        let n = (canary + stable).max(1.0);
-        Self { r0, w: canary / n, rest: stable / n, bad_canary, bad }
+        if canary == 0.0 || stable == 0.0 || bad == 0.0 {
+            return None;
+        }
+        let (n, r0) = (canary + stable, limits.ratio);
+        Some(Self::of(r0, (canary / n, stable / n), (bad_canary, bad)))
+    }
+
+    fn of(r0: f64, (w, rest): (f64, f64), (bad_canary, bad): (f64, f64)) -> Self {
+        let null = w * r0 / (rest + w * r0);
+        Self {
+            r0,
+            w,
+            rest,
+            bad_canary,
+            bad,
+            null,
+            excess: (bad_canary / bad) / null - 1.0,
+            spread: 1.0 / bad + RHO * (1.0 - 1.0 / bad),
+        }
     }
 
     /// Returns the ratio process' gain for the alternative `multiple` times the null.
-    fn ratio(&self, multiple: f64) -> f64 {
-        if self.bad == 0.0 {
-            return 0.0;
-        }
-        let shift = self.w * self.r0 * (multiple - 1.0) / (self.rest + self.w * self.r0);
-        self.bad_canary * libm::log(multiple) - self.bad * libm::log1p(shift)
+    fn ratio(&self, multiple: f64, ln_multiple: f64) -> f64 {
+        self.bad_canary * ln_multiple - self.bad * libm::log1p(self.null * (multiple - 1.0))
     }
 
     /// Returns the tick process' gain for the alternative `multiple` times the null.
     fn tick(&self, multiple: f64) -> f64 {
-        if self.bad == 0.0 {
-            return 0.0;
-        }
-        let share = |r: f64| self.w * r / (self.rest + self.w * r);
-        let (null, alternative) = (share(self.r0), share(self.r0 * multiple));
-        let variance =
-            alternative * (1.0 - alternative) * (1.0 / self.bad + RHO * (1.0 - 1.0 / self.bad));
-        let low = (alternative - null) / (1.0 - null);
+        let r = self.w * self.r0 * multiple;
+        let alternative = r / (self.rest + r);
+        let more = alternative - self.null;
+        let low = more / (1.0 - self.null);
         let stake = if self.bad <= 1.0 {
             low
         } else {
-            low.max((alternative - null) * null / variance).min(0.99)
+            let variance = alternative * (1.0 - alternative) * self.spread;
+            low.max(more * self.null / variance).min(0.99)
         };
-        libm::log1p(stake * ((self.bad_canary / self.bad) / null - 1.0))
+        libm::log1p(stake * self.excess)
     }
 }
 

@@ -15,6 +15,11 @@ pub(super) fn mean_exp_plus(values: &[f64], rest: f64) -> f64 {
         return highest;
     }
     let weight = 1.0 / values.len() as f64;
-    let sum: f64 = values.iter().map(|x| weight * libm::exp(x - highest)).sum();
-    highest + libm::log(sum + libm::exp(rest - highest))
+    let sum: f64 = values.iter().map(|x| exp_beside_one(x - highest)).sum();
+    highest + libm::log(weight * sum + exp_beside_one(rest - highest))
+}
+
+/// Returns `e^x`, and 0 where that is too little to change a sum with 1.
+fn exp_beside_one(x: f64) -> f64 {
+    if x < -40.0 { 0.0 } else { libm::exp(x) }
 }

@@ -159,13 +159,8 @@ proptest! {
     ) {
         let w = n_c as f64 / (n_c + n_b) as f64;
         let null = w * r0 / (1.0 - w + w * r0);
-        let bet = |k: u64| {
-            let (total_c, total_b) = (n_c.max(bad), n_b.max(bad));
-            let mut bet = Bet::new(r0, tick((total_c, k, total_b, bad - k)));
-            (bet.w, bet.rest) = (w, 1.0 - w);
-            bet
-        };
-        let ratio = mean_gain(|k| bet(k).ratio(RATIOS[at]), bad, null);
+        let bet = |k: u64| Bet::of(r0, (w, 1.0 - w), (k as f64, bad as f64));
+        let ratio = mean_gain(|k| bet(k).ratio(RATIOS[at], RATIOS[at].ln()), bad, null);
         let tick = mean_gain(|k| bet(k).tick(STAKES[at]), bad, null);
         prop_assert!(ratio <= 1.0 + 1e-9, "ratio process gains {ratio}");
         prop_assert!(tick <= 1.0 + 1e-9, "tick process gains {tick}");

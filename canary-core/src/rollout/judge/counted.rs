@@ -33,8 +33,8 @@ impl Weighing {
 
 /// Says what the evidence so far comes to.
 pub(super) fn evidence(sight: &Sight<'_>, i: usize) -> (Verdict, Finding) {
-    if let Err(lack) = both_counts(sight.said(0)) {
-        return lack;
+    if let Err(missing) = both_counts(sight.said(0)) {
+        return missing.into();
     }
     let (Some(weighing), Some(limits)) = (sight.evidence.get(i), sight.plan.evidence.get(i)) else {
         return (Verdict::NotApplicable, Finding::Nothing);
@@ -55,7 +55,7 @@ pub(super) fn hard_limit(weight: Weight, said: Said<'_>) -> (Verdict, Finding) {
     }
     let requests = match both_counts(said) {
         Ok(requests) => requests,
-        Err(lack) => return lack,
+        Err(missing) => return missing.into(),
     };
     match analysis::hard_limit(requests.stable, requests.canary) {
         Some(true) => (Verdict::Fail, Finding::HardLimit { requests }),
@@ -64,25 +64,40 @@ pub(super) fn hard_limit(weight: Weight, said: Said<'_>) -> (Verdict, Finding) {
     }
 }
 
-/// Returns both sides' counts, or the verdict that their lack means.
-fn both_counts(said: Said<'_>) -> Result<BySide<Counts>, (Verdict, Finding)> {
+/// Says why there are no counts.
+enum Missing {
+    Pending,
+    NoData,
+    Error(Failure),
+}
+
+impl From<Missing> for (Verdict, Finding) {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Pending => (Verdict::Pending, Finding::Nothing),
+            Missing::NoData => (Verdict::NoData, Finding::Nothing),
+            Missing::Error(failure) => (Verdict::Error, Finding::Failed(failure)),
+        }
+    }
+}
+
+fn both_counts(said: Said<'_>) -> Result<BySide<Counts>, Missing> {
     let sides = match said {
         Said::Fresh(measured) => &measured.sides,
-        Said::Pending => return Err((Verdict::Pending, Finding::Nothing)),
-        Said::Failed(failure) => return Err((Verdict::Error, Finding::Failed(failure.clone()))),
+        Said::Pending => return Err(Missing::Pending),
+        Said::Failed(failure) => return Err(Missing::Error(failure.clone())),
     };
     if let Some(counts) = counts(sides) {
         return Ok(counts);
     }
     let silent = |side| matches!(sides.get(side), Reading::NoData | Reading::NotFinite);
     if Side::BOTH.into_iter().any(silent) {
-        return Err((Verdict::NoData, Finding::Nothing));
+        return Err(Missing::NoData);
     }
-    let failure = Failure::new(
+    Err(Missing::Error(Failure::new(
         FailureKind::Invalid,
         "the source answered `requests` with something other than counts",
-    );
-    Err((Verdict::Error, Finding::Failed(failure)))
+    )))
 }
 
 /// Returns both sides' counts where both have any.
