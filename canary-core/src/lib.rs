@@ -9,6 +9,7 @@
 //!
 //! - **Write a plan**: a YAML file ([`Policy::from_yaml`](policy::Policy::from_yaml), feature `yaml`) or a
 //!   [builder](policy::Policy::builder).
+//! - **Find what is legal and unwise in it**: [`lint::findings`].
 //! - **Unit-test a plan**, offline, in milliseconds: [`Simulation`](simulate::Simulation).
 //! - **Run it**: [`Driver::builder`](driver::Driver::builder).
 //! - **Shift traffic in your own way**: implement [`TrafficRouter`](ports::TrafficRouter) and check it with
@@ -52,6 +53,7 @@
 //! | `simulate` | the simulator | yes |
 //! | `json` | the file store, journals, reports as JSON | yes |
 //! | `yaml` | policies in the form that people write | |
+//! | `calendar` | gates that open by the calendar; comes with `yaml` | |
 //! | `test-util` | mocks, fakes and conformance suites | |
 //!
 //! A feature adds, it never changes a format or a default. Without features the crate needs neither tokio nor a
@@ -64,6 +66,7 @@ pub mod driver;
 pub mod gate;
 #[cfg(feature = "json")]
 pub mod journal;
+pub mod lint;
 pub mod policy;
 pub mod ports;
 pub mod record;

@@ -10,6 +10,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("value", &[]),
     ("policy", &["value"]),
     ("analysis", &["value", "policy"]),
+    ("lint", &["value", "policy", "analysis"]),
     ("record", &["value", "policy"]),
     ("report", &["value", "policy", "record"]),
     ("ports", &["value", "policy", "record", "rollout"]),
@@ -28,7 +29,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
 ];
 
 /// Rooms without I/O, clock, async or randomness of their own.
-const PURE: [&str; 6] = ["value", "policy", "analysis", "record", "report", "rollout"];
+const PURE: [&str; 7] = ["value", "policy", "analysis", "lint", "record", "report", "rollout"];
 
 const IMPURE: [&str; 13] = [
     "async ",

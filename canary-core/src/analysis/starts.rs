@@ -27,6 +27,12 @@ impl Starts {
         Self { spacing_ms, later: total.div_ceil(spacing_ms).saturating_sub(1) }
     }
 
+    /// Tells whether all starts at once.
+    #[must_use]
+    pub const fn is_one(self) -> bool {
+        self.later == 0
+    }
+
     /// Returns the mass that starts when `started` starts lie behind and `live` time has passed
     /// since the first, and how many lie behind then. Nothing lies behind before the first tick.
     #[must_use]

@@ -42,6 +42,7 @@ pub use calendar::{CalendarError, OpeningHours};
 pub use check::{Check, CheckKind, Comparison, Limit, Then, Tolerance};
 pub use gate::{AlertFilter, Ask, Calendar, GateKind, GateSpec, HttpProbe, Moment, Otherwise};
 pub use metric::{Metric, MetricQuery, MetricSpec, Quantile, ScorePart, Unit, UnknownMetric};
+pub(crate) use problem::shown;
 pub use problem::{Place, PolicyError, Problem};
 pub use promotion::{How, Promotion, WorkloadSpec};
 pub use spec::{Drift, Patience, PolicySpec};
@@ -56,6 +57,9 @@ pub const HARD_LIMIT: &str = "hard-limit";
 
 /// The name of the stage in which the old version is kept at 100 %.
 pub const BAKE: &str = "bake";
+
+/// The question that a rollout asks which stands still.
+pub const PROGRESS: &str = "progress";
 
 /// How deep checks may lie in checks: `all`, `any` and `not` of one another.
 pub const MAX_DEPTH: usize = 8;
@@ -219,11 +223,7 @@ impl Policy {
 
     /// Returns every gate that is asked anywhere, each once, in the order of the plan, those of checks last.
     pub fn gates(&self) -> impl Iterator<Item = &GateName> {
-        let planned = std::iter::once(&self.plan.before_first)
-            .chain(&self.plan.after)
-            .chain(std::iter::once(&self.plan.after_promotion))
-            .flatten()
-            .map(|ask| &ask.gate);
+        let planned = self.planned().map(|ask| &ask.gate);
         let mut all: Vec<&GateName> = Vec::new();
         for gate in planned.chain(self.watched_gates()) {
             if !all.contains(&gate) {
@@ -231,6 +231,19 @@ impl Policy {
             }
         }
         all.into_iter()
+    }
+
+    /// Tells whether the rollout stands until this gate opens, somewhere in the plan.
+    #[must_use]
+    pub(crate) fn waits_for(&self, gate: &GateName) -> bool {
+        self.planned().any(|ask| ask.gate == *gate)
+    }
+
+    fn planned(&self) -> impl Iterator<Item = &Ask> {
+        std::iter::once(&self.plan.before_first)
+            .chain(&self.plan.after)
+            .chain(std::iter::once(&self.plan.after_promotion))
+            .flatten()
     }
 
     /// Returns the gates that are watched all along as checks, each once, in the order of the checks.

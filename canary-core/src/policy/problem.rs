@@ -30,6 +30,16 @@ pub struct Place {
     pub text: String,
 }
 
+#[cfg(feature = "yaml")]
+impl Place {
+    /// Finds where `stages[2].weight` stands in the text of a policy, or the innermost thing around it; `None` where
+    /// the text is no YAML. `file` is the name that it bears.
+    #[must_use]
+    pub fn find(file: &str, text: &str, path: &str) -> Option<Self> {
+        super::text::place(file, text, path)
+    }
+}
+
 impl Problem {
     pub(super) fn new(
         path: impl Into<String>,
@@ -49,19 +59,29 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "error: {}", self.message)?;
-        match &self.place {
-            Some(place) => {
-                let number = place.line.to_string();
-                let margin = " ".repeat(number.len());
-                writeln!(f, "{margin} ┌─ {}:{}:{}", place.file, place.line, place.column)?;
-                writeln!(f, "{number} │ {}", place.text.trim_end())?;
-                writeln!(f, "{margin} │ {}^", " ".repeat(place.column.saturating_sub(1)))?;
-                write!(f, "{margin} = {}", self.help)
-            }
-            None => write!(f, "  at {}\n  = {}", self.path, self.help),
-        }
+        let head = format!("error: {}", self.message);
+        shown(f, &head, self.place.as_ref(), &self.path, &self.help)
     }
+}
+
+/// Writes what was found in a policy: what, where, and what to do about it.
+pub(crate) fn shown(
+    f: &mut fmt::Formatter<'_>,
+    head: &str,
+    place: Option<&Place>,
+    path: &str,
+    help: &str,
+) -> fmt::Result {
+    writeln!(f, "{head}")?;
+    let Some(place) = place else {
+        return write!(f, "  at {path}\n  = {help}");
+    };
+    let number = place.line.to_string();
+    let margin = " ".repeat(number.len());
+    writeln!(f, "{margin} ┌─ {}:{}:{}", place.file, place.line, place.column)?;
+    writeln!(f, "{number} │ {}", place.text.trim_end())?;
+    writeln!(f, "{margin} │ {}^", " ".repeat(place.column.saturating_sub(1)))?;
+    write!(f, "{margin} = {help}")
 }
 
 /// Holds everything that is wrong with a policy, in the order in which it stands there.

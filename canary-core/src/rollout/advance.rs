@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use super::{Phase, Rollout, judge};
-use crate::policy::Then;
+use crate::policy::{PROGRESS, Then};
 use crate::record::{Content, Reason};
 use crate::value::{Timestamp, Window, millis};
-
-/// The question that a rollout asks which stands still.
-pub(super) const PROGRESS: &str = "progress";
 
 impl Rollout {
     /// Does what has become due at this time.

@@ -129,7 +129,7 @@ impl Rollout {
     /// Asks a person about each check that asks; one that passes again asks no more.
     fn ask_people(&mut self, asks: Vec<CheckResult>, now: Timestamp) {
         let still = |question: &std::sync::Arc<str>| {
-            **question == *super::advance::PROGRESS || asks.iter().any(|ask| ask.check == *question)
+            **question == *crate::policy::PROGRESS || asks.iter().any(|ask| ask.check == *question)
         };
         self.state.questions.retain(still);
         for check in asks {

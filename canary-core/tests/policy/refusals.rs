@@ -91,7 +91,7 @@ fn patience() {
         ("errors: { then: warn }", "errors.then", "would go on"),
         ("errors: { after: 5 }", "errors.after", "the number 5"),
         ("progress: { then: ask }", "progress.within", "missing"),
-        ("progress: { within: 1h, then: hold }", "progress.then", "stands still"),
+        ("progress: { within: 1h, then: warn }", "progress.then", "stands still"),
         ("progress: { within: 10ms }", "progress.within", "10 ms"),
     ]);
     each_check_is_refused(&[(

@@ -48,6 +48,14 @@ pub(super) fn read(file: &str, text: &str) -> Result<Policy, PolicyError> {
     Err(PolicyError::new(problems))
 }
 
+/// Finds the place of a path in the text; `file` stands in it.
+pub(super) fn place(file: &str, text: &str, path: &str) -> Option<Place> {
+    let root = node::parse(text).ok()?;
+    let path = read::policy(&root).moved.in_text(path.to_owned());
+    let (line, column) = root.nearest(&path);
+    Some(line_at(file, text, line, column))
+}
+
 fn line_at(file: &str, text: &str, line: usize, column: usize) -> Place {
     let shown = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
     Place { file: file.to_owned(), line, column, text: shown.to_owned() }

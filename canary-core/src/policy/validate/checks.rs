@@ -2,11 +2,11 @@
 
 use super::found::Found;
 use super::{DAY_MS, kind};
-use crate::policy::{Check, CheckKind, HARD_LIMIT, PolicySpec, Stage, Then};
+use crate::policy::{Check, CheckKind, HARD_LIMIT, PROGRESS, PolicySpec, Stage, Then};
 use crate::value::{GateName, Span, Weight};
 
 pub(super) fn all(spec: &PolicySpec, found: &mut Found) {
-    found.names("checks", "check", &[HARD_LIMIT], spec.checks.iter().map(|c| &*c.name));
+    found.names("checks", "check", &[HARD_LIMIT, PROGRESS], spec.checks.iter().map(|c| &*c.name));
     for (i, check) in spec.checks.iter().enumerate() {
         let path = format!("checks[{i}]");
         kind::whole(&path, check, spec, found);

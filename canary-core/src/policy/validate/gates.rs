@@ -1,12 +1,19 @@
 //! Gates: how they are asked, and whether they are.
 
 use super::found::Found;
-use crate::policy::{CheckKind, GateKind, HttpProbe, PolicySpec};
+use crate::policy::{CheckKind, GateKind, HttpProbe, PROGRESS, PolicySpec};
 use crate::value::GateName;
 
 pub(super) fn all(spec: &PolicySpec, found: &mut Found) {
     for (gate, gate_spec) in &spec.gates {
         let path = format!("gates.{gate}");
+        if gate.as_str() == PROGRESS {
+            found.add(
+                &path,
+                format!("no gate can be called `{gate}`: a rollout that stands still asks so"),
+                "call it something else",
+            );
+        }
         if gate_spec.timeout_ms == Some(0) {
             found.add(
                 format!("{path}.timeout"),

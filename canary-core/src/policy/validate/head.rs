@@ -97,11 +97,11 @@ pub(super) fn what_goes_wrong(spec: &PolicySpec, found: &mut Found) {
     found.patience("no_data", spec.no_data);
     found.patience("errors", spec.errors);
     if let Some(progress) = spec.progress {
-        if matches!(progress.then, Then::Warn | Then::Hold) {
+        if progress.then == Then::Warn {
             found.add(
                 "progress.then",
-                "a rollout that stands still would go on standing still",
-                "expected `ask` or `roll_back`",
+                "a rollout that stands still has nothing to go on with",
+                "expected `hold` (it is told), `ask` or `roll_back`",
             );
         }
         if !(1_000..=YEAR_MS).contains(&progress.after_ms) {

@@ -1,0 +1,97 @@
+//! What chance alone does, and what evidence can come to.
+
+use std::time::Duration;
+
+use crate::analysis::Starts;
+use crate::value::Weight;
+
+/// How much evidence one look can add for clustered errors, in natural logarithms.
+const CLUSTER_CAP: f64 = 1.5;
+
+/// Returns how many looks fall into a time, at least one.
+pub(super) fn looks(time: Duration, every: Duration) -> f64 {
+    (time.as_secs_f64() / every.as_secs_f64()).floor().max(1.0)
+}
+
+/// Returns how much evidence convicts, in natural logarithms.
+pub(super) fn wanted(false_alarm: f64, mixed: Duration) -> f64 {
+    // Half of the mass starts at once; the rest is lost where it starts too late to matter.
+    let restarts = if Starts::over(mixed).is_one() { 0.0 } else { std::f64::consts::LN_2 };
+    libm::log(2.0 / false_alarm) + restarts
+}
+
+/// Returns the most evidence that looks can come to, given as pairs of weight and number.
+///
+/// Both processes that know of clusters win at most so much a look, however bad the canary is.
+pub(super) fn most_evidence(looks: &[(Weight, f64)], ratio: f64) -> f64 {
+    let by_tick: f64 = looks
+        .iter()
+        .map(|(weight, count)| {
+            let w = weight.fraction();
+            let theta = w * ratio / (1.0 - w + w * ratio);
+            -libm::log(theta) * count
+        })
+        .sum();
+    let by_cluster: f64 = looks.iter().map(|(_, count)| CLUSTER_CAP * count).sum();
+    by_tick.max(by_cluster)
+}
+
+/// Returns what one request of both sides together adds to the evidence on average, where stable fails `base` and
+/// the canary `times` as much.
+pub(super) fn information(weight: Weight, base: f64, ratio: f64, times: f64) -> f64 {
+    let w = weight.fraction();
+    let (bad, null) = (1.0 - w + w * times, 1.0 - w + w * ratio);
+    base * (w * times * libm::log(times / ratio) - bad * libm::log(bad / null))
+}
+
+/// Returns the probability that a Poisson number of this mean is above `most`; 1 where that is more likely than not.
+pub(super) fn poisson_above(mean: f64, most: f64) -> f64 {
+    let first = most.floor().max(0.0) + 1.0;
+    if mean <= 0.0 {
+        return 0.0;
+    }
+    if mean > first {
+        return 1.0;
+    }
+    let mut term = libm::exp(first * libm::log(mean) - mean - libm::lgamma(first + 1.0));
+    let (mut sum, mut k) = (0.0, first);
+    while term > sum * 1e-9 && term > 0.0 {
+        sum += term;
+        k += 1.0;
+        term *= mean / k;
+    }
+    sum.min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tail_of_the_poisson_distribution() {
+        for (mean, most, expected) in [
+            (1.0, 0.0, 0.632_120_558_828_557_7),
+            (1.0, 3.0, 0.018_988_156_876_153_81),
+            (5.0, 10.0, 0.013_695_268_598_382_881),
+            (0.015, 0.75, 0.014_888_060_396_937_34),
+        ] {
+            let seen = poisson_above(mean, most);
+            assert!((seen - expected).abs() < 1e-9, "{mean} {most}: {seen}");
+        }
+        assert_eq!(poisson_above(0.0, 0.0), 0.0);
+        assert_eq!(poisson_above(1e7, 1e9), 0.0);
+        assert_eq!(poisson_above(10.0, 3.0), 1.0);
+    }
+
+    #[test]
+    fn requests_that_a_conviction_takes() {
+        // (ln 1/α + ln 8)/g with r = 3, r0 = 1, α = 1 %, base 0.1 %.
+        for (percent, requests) in
+            [(1, 523_885.0), (5, 111_502.0), (25, 30_981.0), (50, 25_550.0), (90, 80_229.0)]
+        {
+            let g = information(Weight::percent(percent), 0.001, 1.0, 3.0);
+            let seen = (libm::log(100.0) + libm::log(8.0)) / g;
+            assert!((seen - requests).abs() < 1.0, "{percent} %: {seen}");
+        }
+    }
+}

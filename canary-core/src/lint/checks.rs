@@ -1,0 +1,150 @@
+//! Checks beside one another, and in the time that they have.
+
+use std::time::Duration;
+
+use super::{Assumptions, Finding, chance, mixed, show};
+use crate::policy::{Check, CheckKind, Comparison, Limit, Metric, PassLimit, Policy, Then};
+use crate::value::{Span, millis};
+
+pub(super) fn findings(policy: &Policy, assumptions: &Assumptions, found: &mut Vec<Finding>) {
+    for (i, check) in policy.checks().iter().enumerate() {
+        let path = format!("checks[{i}]");
+        if let CheckKind::WorseThanStable { ratio, false_alarm } = check.kind {
+            evidence(&path, policy, check, (ratio, false_alarm), found);
+        }
+        if let Some(scrape) = assumptions.scrape_interval {
+            window(&path, check, scrape, found);
+        }
+        if let Some(soft) = Limited::of(check).filter(|_| check.then != Then::RollBack) {
+            let comparison = soft.comparison.as_str();
+            behind(
+                &format!("{path}.{comparison}"),
+                policy,
+                &soft,
+                &format!("check `{}`", check.name),
+                found,
+            );
+        }
+    }
+    for (i, stage) in policy.stages().iter().enumerate() {
+        for limit in &stage.pass.limits {
+            let path = format!("stages[{i}].pass.{}", limit.metric);
+            let owner = format!("what stage `{}` must pass", stage.name);
+            behind(&path, policy, &Limited::of_pass(limit, stage.hold_ms), &owner, found);
+        }
+    }
+}
+
+/// Finds evidence that the plan does not give enough looks to convict, whatever the canary does.
+fn evidence(
+    path: &str,
+    policy: &Policy,
+    check: &Check,
+    (ratio, false_alarm): (f64, f64),
+    found: &mut Vec<Finding>,
+) {
+    let looks: Vec<_> = mixed(policy)
+        .filter(|(_, stage)| check.applies_at(stage.weight))
+        .map(|(_, stage)| (stage.weight, chance::looks(stage.hold(), policy.every())))
+        .collect();
+    if chance::most_evidence(&looks, ratio) < chance::wanted(false_alarm, policy.mixed_time()) {
+        let count: f64 = looks.iter().map(|(_, looks)| looks).sum();
+        found.push(Finding::new(
+            "never-fails",
+            path,
+            format!("check `{}` cannot fail: {count:.0} looks are too few to convict, whatever they show", check.name),
+            "hold longer where both sides have traffic, or look more often",
+        ));
+    }
+}
+
+fn window(path: &str, check: &Check, scrape: Duration, found: &mut Vec<Finding>) {
+    check.kind.visit(&mut |kind| {
+        let CheckKind::Threshold { for_ms, .. } = kind else { return };
+        if *for_ms > 0 && *for_ms < millis(scrape).saturating_mul(2) {
+            found.push(Finding::new(
+                "short-window",
+                format!("{path}.for"),
+                format!(
+                    "check `{}` looks at {}, and the source is scraped every {}",
+                    check.name,
+                    Span(*for_ms),
+                    Span(millis(scrape))
+                ),
+                "expected at least two scrapes, or no `for`",
+            ));
+        }
+    });
+}
+
+/// Holds a limit on a metric, wherever it stands.
+struct Limited<'a> {
+    metric: &'a Metric,
+    comparison: Comparison,
+    limit: Limit,
+    over_ms: u64,
+}
+
+impl<'a> Limited<'a> {
+    fn of(check: &'a Check) -> Option<Self> {
+        match &check.kind {
+            CheckKind::Threshold { metric, comparison, limit, for_ms, .. } => {
+                Some(Self { metric, comparison: *comparison, limit: *limit, over_ms: *for_ms })
+            }
+            _ => None,
+        }
+    }
+
+    const fn of_pass(limit: &'a PassLimit, over_ms: u64) -> Self {
+        Self {
+            metric: &limit.metric,
+            comparison: limit.comparison,
+            limit: Limit::Absolute(limit.limit),
+            over_ms,
+        }
+    }
+
+    /// Tells whether whatever crosses this limit has crossed the other before.
+    fn lies_behind(&self, other: &Self) -> bool {
+        let same = self.metric == other.metric && self.comparison == other.comparison;
+        let further = match (self.limit, other.limit) {
+            (Limit::Absolute(this), Limit::Absolute(other))
+            | (Limit::TimesStable(this), Limit::TimesStable(other)) => match self.comparison {
+                Comparison::Above => this >= other,
+                Comparison::Below => this <= other,
+            },
+            _ => false,
+        };
+        same && further && self.over_ms >= other.over_ms
+    }
+}
+
+/// Finds a limit that nothing reaches: the canary is taken back before.
+fn behind(path: &str, policy: &Policy, soft: &Limited<'_>, owner: &str, found: &mut Vec<Finding>) {
+    let always = |check: &&Check| {
+        check.is_binding()
+            && check.then == Then::RollBack
+            && check.from == crate::value::Weight::ZERO
+            && check.delay_ms == 0
+            && check.tolerance == crate::policy::Tolerance::default()
+    };
+    let first = policy
+        .checks()
+        .iter()
+        .filter(always)
+        .find(|check| Limited::of(check).is_some_and(|hard| soft.lies_behind(&hard)));
+    if let Some(check) = first {
+        found.push(Finding::new(
+            "looser-limit",
+            path,
+            format!(
+                "{owner}: `{}` {} {} is never reached, check `{}` takes the canary back before",
+                soft.metric,
+                soft.comparison.as_str(),
+                show(soft.metric, soft.limit),
+                check.name
+            ),
+            "make this limit stricter than the one that rolls back, or remove it",
+        ));
+    }
+}

@@ -1,0 +1,191 @@
+//! What the traffic that there is allows.
+
+use std::time::Duration;
+
+use super::{Assumptions, Finding, chance, mixed, place_of, requests};
+use crate::policy::{Check, CheckKind, Comparison, Limit, Metric, Policy, Stage, Then};
+use crate::value::{Span, Weight, millis};
+
+/// How often a check may take back an innocent canary by chance before that is told.
+const TOO_OFTEN: f64 = 0.01;
+
+/// How many times stable's errors a canary makes that every plan should convict.
+const PLAINLY_BAD: f64 = 10.0;
+
+pub(super) fn findings(policy: &Policy, assumptions: &Assumptions, found: &mut Vec<Finding>) {
+    let Some(rate) = assumptions.requests_per_second.filter(|rate| *rate > 0.0) else {
+        return;
+    };
+    for (i, stage) in policy.stages().iter().enumerate() {
+        samples_of_stage(&place_of(policy, i), stage, rate, found);
+    }
+    for (i, check) in policy.checks().iter().enumerate() {
+        let path = format!("checks[{i}]");
+        samples_of_check(&path, policy, check, rate, found);
+        if let Some(base) = assumptions.base_error_rate {
+            false_alarms(&path, policy, check, (rate, base), found);
+            if let CheckKind::WorseThanStable { ratio, false_alarm } = check.kind {
+                slow_evidence(&path, policy, check, (ratio, false_alarm), (rate, base), found);
+            }
+        }
+    }
+}
+
+/// Finds stages that last longer than they say.
+fn samples_of_stage(path: &str, stage: &Stage, rate: f64, found: &mut Vec<Finding>) {
+    let share = rate * stage.weight.fraction();
+    if share <= 0.0 || as_f64(stage.pass.samples) <= share * stage.hold().as_secs_f64() {
+        return;
+    }
+    let needed = Duration::try_from_secs_f64(as_f64(stage.pass.samples) / share);
+    found.push(Finding::new(
+        "too-few-requests",
+        format!("{path}.pass.samples"),
+        format!(
+            "stage `{}` asks for {} requests: at {} of {rate} a second that takes {}, not {}",
+            stage.name,
+            stage.pass.samples,
+            stage.weight,
+            Span(needed.map_or(u64::MAX, millis)),
+            Span(stage.hold_ms)
+        ),
+        "hold longer, give it more traffic, or ask for fewer",
+    ));
+}
+
+/// Finds checks that stand still for lack of requests.
+fn samples_of_check(
+    path: &str,
+    policy: &Policy,
+    check: &Check,
+    rate: f64,
+    found: &mut Vec<Finding>,
+) {
+    let applying = || policy.stages().iter().filter(|stage| check.applies_at(stage.weight));
+    let (wanted, seen) = match &check.kind {
+        CheckKind::Threshold { samples, for_ms, .. } => {
+            let window = Duration::from_millis(*for_ms).max(policy.every());
+            // Where there are too few the clock stands: the smallest share decides.
+            let fewest = applying().map(|stage| requests(rate, stage.weight, window));
+            (*samples, fewest.min_by(f64::total_cmp))
+        }
+        CheckKind::Ab { samples, .. } => {
+            // One stage with enough will do.
+            let most = applying().map(|stage| {
+                let canary = requests(rate, stage.weight, stage.hold());
+                canary.min(rate * stage.hold().as_secs_f64() - canary)
+            });
+            (*samples, most.max_by(f64::total_cmp))
+        }
+        _ => return,
+    };
+    let Some(seen) = seen.filter(|seen| as_f64(wanted) > *seen) else {
+        return;
+    };
+    found.push(Finding::new(
+        "too-few-requests",
+        format!("{path}.samples"),
+        format!(
+            "check `{}` asks for {wanted} requests, and gets about {seen:.0} at {rate} a second",
+            check.name
+        ),
+        "look at a longer time (`for`), begin at a higher weight (`from`), or ask for fewer",
+    ));
+}
+
+/// Finds limits on errors that a few unlucky requests cross.
+fn false_alarms(
+    path: &str,
+    policy: &Policy,
+    check: &Check,
+    (rate, base): (f64, f64),
+    found: &mut Vec<Finding>,
+) {
+    let Some((limit, for_ms, samples)) = most_errors(check) else {
+        return;
+    };
+    let window = Duration::from_millis(for_ms).max(policy.every());
+    let mut innocent = 1.0;
+    let mut worst = (0.0, Weight::ZERO);
+    for stage in policy.stages().iter().filter(|stage| check.applies_at(stage.weight)) {
+        let seen = requests(rate, stage.weight, window).max(as_f64(samples));
+        let alarm = chance::poisson_above(seen * base, seen * limit);
+        innocent *= libm::pow(1.0 - alarm, chance::looks(stage.hold(), window));
+        if alarm > worst.0 {
+            worst = (alarm, stage.weight);
+        }
+    }
+    if 1.0 - innocent > TOO_OFTEN {
+        found.push(Finding::new(
+            "false-alarms",
+            path,
+            format!(
+                "check `{}` takes back about {:.0} % of innocent canaries: at {} a look has few requests, and a few \
+                 errors cross the limit",
+                check.name,
+                (1.0 - innocent) * 100.0,
+                worst.1
+            ),
+            "look at a longer time (`for: 2m`), ask for `samples`, or begin at a higher weight (`from: 10%`)",
+        ));
+    }
+}
+
+/// Returns the highest share of errors that a check bears, and over what, where crossing it once takes the canary
+/// back.
+fn most_errors(check: &Check) -> Option<(f64, u64, u64)> {
+    let CheckKind::Threshold { metric, comparison, limit: Limit::Absolute(limit), for_ms, samples } =
+        &check.kind
+    else {
+        return None;
+    };
+    let once = check.tolerance == crate::policy::Tolerance::default();
+    let limit = match (metric, comparison) {
+        (Metric::ErrorRate, Comparison::Above) => *limit,
+        (Metric::SuccessRate, Comparison::Below) => 1.0 - limit,
+        _ => return None,
+    };
+    (once && check.is_binding() && check.then == Then::RollBack)
+        .then_some((limit, *for_ms, *samples))
+}
+
+/// Finds evidence that the traffic does not bring together in the time of the plan.
+fn slow_evidence(
+    path: &str,
+    policy: &Policy,
+    check: &Check,
+    (ratio, false_alarm): (f64, f64),
+    (rate, base): (f64, f64),
+    found: &mut Vec<Finding>,
+) {
+    // A canary cannot fail more than every request.
+    let times = PLAINLY_BAD.max(2.0 * ratio).min(1.0 / base.max(1e-9));
+    if times <= ratio {
+        return;
+    }
+    let seen: f64 = mixed(policy)
+        .filter(|(_, stage)| check.applies_at(stage.weight))
+        .map(|(_, stage)| {
+            let requests = rate * stage.hold().as_secs_f64();
+            requests * chance::information(stage.weight, base, ratio, times)
+        })
+        .sum();
+    // Eight components share the evidence.
+    if seen < chance::wanted(false_alarm, policy.mixed_time()) + libm::log(4.0) {
+        found.push(Finding::new(
+            "evidence-too-slow",
+            path,
+            format!(
+                "check `{}` hardly convicts a canary that fails {times:.0} times as often as stable: {rate} requests a \
+                 second are too few for so short a plan",
+                check.name
+            ),
+            "hold longer, begin with a larger share, or add a limit in numbers",
+        ));
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a number of requests needs no 53 bits")]
+const fn as_f64(count: u64) -> f64 {
+    count as f64
+}

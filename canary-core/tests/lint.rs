@@ -1,0 +1,200 @@
+//! What is legal and unwise is found, by a name that never changes.
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use canary_core::lint::{Assumptions, Finding, NAMES, findings};
+use canary_core::policy::Policy;
+
+/// Nothing is unwise in it.
+const WISE: &str = "\
+version: 1
+name: shop
+every: 15s
+settle: 5s
+stages:
+  - { name: first, weight: 5%, hold: 10m }
+  - { name: half, weight: 50%, hold: 10m, gates: [oncall] }
+  - { name: full, weight: 100%, hold: 10m }
+checks:
+  - { name: errors, worse_than_stable: 1.25x }
+  - { name: many, metric: error_rate, above: 5%, for: 2m }
+gates: { oncall: { approval: {}, timeout: 1h } }
+";
+
+fn assumptions() -> Assumptions {
+    Assumptions::default()
+        .requests_per_second(200.0)
+        .base_error_rate(0.001)
+        .scrape_interval(Duration::from_secs(15))
+}
+
+fn found(text: &str, assumptions: &Assumptions) -> Vec<Finding> {
+    findings(&Policy::from_yaml(text).unwrap(), assumptions)
+}
+
+fn named(text: &str, assumptions: &Assumptions) -> Vec<(&'static str, String)> {
+    found(text, assumptions).into_iter().map(|finding| (finding.name, finding.path)).collect()
+}
+
+/// Each row replaces something in the wise policy, and tells what is found then and where.
+const UNWISE: [(&str, &str, &str, &str); 19] = [
+    (
+        "  - { name: many, metric: error_rate, above: 5%, for: 2m }\n",
+        "",
+        "nothing-at-full",
+        "stages[2]",
+    ),
+    ("  - { name: errors, worse_than_stable: 1.25x }\n", "", "no-comparison", "checks[0]"),
+    ("every: 15s\n", "every: 16s\n", "long-looks", "every"),
+    ("every: 15s\nsettle: 5s\n", "every: 10s\n", "no-settling", "every"),
+    ("weight: 5%,", "weight: 26%,", "large-first-stage", "stages[0].weight"),
+    ("gates: {", "hard_limit: off\ngates: {", "no-hard-limit", "hard_limit"),
+    (", timeout: 1h", "", "gate-without-timeout", "gates.oncall"),
+    (
+        "gates: {",
+        "  - { name: soft, metric: error_rate, above: 5%, for: 3m, then: hold }\ngates: {",
+        "looser-limit",
+        "checks[2].above",
+    ),
+    (
+        "weight: 5%, hold: 10m",
+        "weight: 5%, hold: 10m, pass: { error_rate: \"<= 5%\" }",
+        "looser-limit",
+        "stages[0].pass.error_rate",
+    ),
+    (
+        "weight: 5%, hold: 10m",
+        "weight: 5%, hold: 10m, pass: { samples: 6001 }",
+        "too-few-requests",
+        "stages[0].pass.samples",
+    ),
+    ("for: 2m", "for: 2m, samples: 1201", "too-few-requests", "checks[1].samples"),
+    (
+        "gates: {",
+        "  - { name: ab, metric: latency.p99, significance: 5%, samples: 60001 }\ngates: {",
+        "too-few-requests",
+        "checks[2].samples",
+    ),
+    ("for: 2m", "for: 29s", "short-window", "checks[1].for"),
+    ("above: 5%, for: 2m", "above: 1%", "false-alarms", "checks[1]"),
+    (
+        "metric: error_rate, above: 5%, for: 2m",
+        "metric: success_rate, below: 99%",
+        "false-alarms",
+        "checks[1]",
+    ),
+    ("gates: {", "allow: [no-such]\ngates: {", "unknown-finding", "allow[0]"),
+    ("gates: {", "allow: [no-hard-limit]\ngates: {", "unneeded-allow", "allow[0]"),
+    (
+        "\n  - { name: errors, worse_than_stable: 1.25x }\n  - { name: many, metric: error_rate, above: 5%, for: 2m }\n",
+        " []\nhard_limit: off\n",
+        "unjudged",
+        "checks",
+    ),
+    (
+        "worse_than_stable: 1.25x",
+        "worse_than_stable: 1.25x, then: warn",
+        "no-comparison",
+        "checks[1]",
+    ),
+];
+
+#[test]
+fn a_wise_policy_has_no_findings() {
+    assert_eq!(named(WISE, &assumptions()), []);
+    assert_eq!(named(WISE, &Assumptions::default()), []);
+}
+
+#[test]
+fn each_unwise_thing_is_found_alone_and_at_its_place() {
+    for (from, to, name, path) in UNWISE {
+        let text = WISE.replacen(from, to, 1);
+        assert_ne!(text, WISE, "{from}");
+        assert_eq!(named(&text, &assumptions()), [(name, path.to_owned())], "{text}");
+    }
+}
+
+#[test]
+fn a_plan_for_all_users_at_once_is_decided_there() {
+    let text = WISE
+        .replacen("  - { name: first, weight: 5%, hold: 10m }\n", "", 1)
+        .replacen("  - { name: half, weight: 50%, hold: 10m, gates: [oncall] }\n", "", 1)
+        .replacen("  - { name: errors, worse_than_stable: 1.25x }\n", "", 1)
+        .replacen("gates: { oncall: { approval: {}, timeout: 1h } }\n", "", 1);
+    assert_eq!(
+        named(&text, &assumptions()),
+        [
+            ("large-first-stage", "stages[0].weight".to_owned()),
+            ("decided-at-full", "stages[0]".to_owned()),
+        ]
+    );
+}
+
+#[test]
+fn evidence_needs_looks_and_requests() {
+    let short = WISE.replacen("hold: 10m", "hold: 15s", 2);
+    let names = |text: &str, rate: f64| -> Vec<&str> {
+        found(text, &Assumptions::default().requests_per_second(rate).base_error_rate(0.001))
+            .into_iter()
+            .map(|finding| finding.name)
+            .filter(|name| *name != "false-alarms")
+            .collect()
+    };
+    assert_eq!(names(&short, 10_000.0), ["never-fails"]);
+    assert_eq!(names(WISE, 20.0), [""; 0]);
+    assert_eq!(names(WISE, 1.0), ["evidence-too-slow"]);
+}
+
+#[test]
+fn what_was_accepted_is_marked_and_what_cannot_be_told_is_left_alone() {
+    let accepted = WISE.replacen(
+        "gates: {",
+        "hard_limit: off\nallow: [no-hard-limit, too-few-requests]\ngates: {",
+        1,
+    );
+    let seen = found(&accepted, &Assumptions::default());
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert!(seen[0].accepted);
+    let seen = found(&accepted, &assumptions());
+    let unneeded = seen.iter().find(|finding| !finding.accepted).unwrap();
+    assert_eq!((unneeded.name, unneeded.path.as_str()), ("unneeded-allow", "allow[1]"));
+}
+
+#[test]
+fn a_finding_is_shown_as_an_error_is() {
+    let text = WISE.replacen("weight: 5%,", "weight: 26%,", 1);
+    let finding = found(&text, &assumptions()).remove(0).in_text("shop.yaml", &text);
+    assert_eq!(
+        finding.to_string(),
+        "warning[large-first-stage]: 26% of the users are the first to see the new version\n\
+         \x20 ┌─ shop.yaml:6:28\n\
+         6 │   - { name: first, weight: 26%, hold: 10m }\n\
+         \x20 │                            ^\n\
+         \x20 = begin with 25% or less"
+    );
+}
+
+#[test]
+fn a_finding_behind_a_rule_is_shown_at_the_rule() {
+    let text = WISE.replacen(
+        "- { name: first, weight: 5%,",
+        "- { from: 5%, to: 40%, factor: 2, pass: { error_rate: \"<= 5%\" },",
+        1,
+    );
+    let places: BTreeSet<_> = found(&text, &Assumptions::default())
+        .into_iter()
+        .map(|finding| finding.in_text("shop.yaml", &text).place.unwrap().line)
+        .collect();
+    assert_eq!(places, BTreeSet::from([6]));
+}
+
+#[test]
+fn every_name_is_found_somewhere_and_every_finding_has_one() {
+    let known: BTreeSet<&str> = NAMES.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(known.len(), NAMES.len());
+    let elsewhere = ["decided-at-full", "never-fails", "evidence-too-slow"];
+    let tested: BTreeSet<&str> = UNWISE.into_iter().map(|row| row.2).chain(elsewhere).collect();
+    assert_eq!(tested, known);
+}
