@@ -5,7 +5,11 @@
 //! not mere ticks are kept, up to [`TIMELINE`].
 
 mod assert;
+mod chart;
 mod markdown;
+mod series;
+
+pub use series::{Point, Series};
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +48,9 @@ pub struct Report {
     pub stages: Vec<StageReport>,
     /// The last tick.
     pub last: Option<Judgement>,
+    /// What was counted over time.
+    #[serde(default)]
+    pub series: Series,
     /// What happened, without the ticks that only went on.
     pub timeline: Vec<Record>,
     /// How many records of the timeline were left out.
@@ -89,6 +96,7 @@ impl Default for Report {
             last_weight: Weight::ZERO,
             stages: Vec::new(),
             last: None,
+            series: Series::default(),
             timeline: Vec::new(),
             left_out: 0,
         }
@@ -186,6 +194,7 @@ impl Report {
     }
 
     fn judge(&mut self, judgement: &Judgement) {
+        self.series.add(judgement);
         if let Some(stage) = self.stages.get_mut(judgement.stage) {
             stage.judge(judgement);
         }

@@ -1,0 +1,71 @@
+//! A report as a picture: the same for the same rollout, down to the byte.
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::path::Path;
+
+use canary_core::policy::{Check, GateSpec, Policy, Then};
+use canary_core::report::Report;
+use canary_core::rollout::CommandKind;
+use canary_core::simulate::{Opening, Port, Service, Simulation, after_effect, at};
+use canary_core::value::Weight;
+
+fn policy() -> Policy {
+    Policy::builder("checkout")
+        .stage("initial", Weight::percent(1), at("10m"))
+        .stage("tenth", Weight::percent(10), at("20m"))
+        .gate("oncall", GateSpec::approval())
+        .stage("half", Weight::percent(50), at("30m"))
+        .stage("full", Weight::FULL, at("10m"))
+        .check(Check::worse_than_stable("errors", 1.25))
+        .check(Check::above_stable("slow", "latency.p95", 1.5).lasting(at("2m")).then(Then::Hold))
+        .build()
+        .unwrap()
+}
+
+/// Compares with the picture that is kept; `UPDATE_GOLDEN=1` writes it anew.
+#[track_caller]
+fn is_golden(name: &str, report: &Report) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    let svg = report.to_svg();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, &svg).unwrap();
+    }
+    let kept = std::fs::read_to_string(&file).unwrap();
+    assert!(svg == kept, "{name} differs; look at it, then write it anew with UPDATE_GOLDEN=1");
+}
+
+#[test]
+fn a_rollout_with_some_trouble_is_drawn() {
+    let report = Simulation::of(&policy())
+        .traffic(200.0)
+        .canary(Service::healthy().warming_up("3m", Service::healthy().errors(0.004)))
+        .gate("oncall", Opening::after("12m"))
+        .fault("18m", Port::Metrics.down_for("4m"))
+        .command("55m", CommandKind::Pause)
+        .command("60m", CommandKind::Resume)
+        .crash(after_effect(300))
+        .seed(7)
+        .run();
+    report.assert_promoted();
+    is_golden("promoted.svg", &report);
+}
+
+#[test]
+fn a_canary_that_turns_bad_is_drawn() {
+    let report = Simulation::of(&policy())
+        .traffic(200.0)
+        .canary(Service::healthy().errors_from("40m", 0.03))
+        .seed(7)
+        .run();
+    report.assert_rolled_back_by("errors");
+    is_golden("rolled_back.svg", &report);
+}
+
+#[test]
+fn whatever_a_name_holds_the_picture_stays_xml() {
+    let mut report = Report::default();
+    report.policy = "<a & \"b\">\u{1}".to_owned();
+    let svg = report.to_svg();
+    assert!(svg.contains("under &lt;a &amp; &quot;b&quot;&gt;\u{fffd}"), "{svg}");
+}
