@@ -71,7 +71,7 @@ async fn measure(
 }
 
 fn custom(name: &str) -> Signal {
-    Signal::Custom(name.to_owned())
+    Signal::Custom(name.into())
 }
 
 /// Waits until both versions have been scraped, and returns that instant.
