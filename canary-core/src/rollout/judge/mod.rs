@@ -258,3 +258,6 @@ impl Judge {
 fn fresh(policy: &Policy) -> Duration {
     policy.every().saturating_mul(2)
 }
+
+#[cfg(test)]
+mod tests;

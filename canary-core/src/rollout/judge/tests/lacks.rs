@@ -1,0 +1,115 @@
+//! Silence, and errors of the source.
+
+use super::*;
+use crate::policy::{Patience, Then};
+use crate::rollout::judge::Guilt;
+
+const LONG: Duration = Duration::from_secs(25);
+
+fn errors() -> Check {
+    Check::above("errors", "error_rate", 0.05).then(Then::Hold)
+}
+
+fn silent(bench: &mut Bench) -> Judged {
+    bench.look(|_| Ok((counts(100, 0), Reading::NoData)))
+}
+
+fn broken(bench: &mut Bench) -> Judged {
+    bench.look(|_| Err(FailureKind::Unavailable))
+}
+
+#[test]
+fn silence_and_errors_hold_at_once_and_lead_where_the_policy_says_after_a_while() {
+    for (then, after) in
+        [(Then::Hold, Ruling::Hold), (Then::Ask, Ruling::Ask), (Then::RollBack, Ruling::RollBack)]
+    {
+        for lacking in [silent, broken] {
+            let mut spec = spec(vec![errors()]);
+            spec.no_data = Patience::new(LONG, then);
+            spec.errors = Patience::new(LONG, then);
+            let mut bench = Bench::with(spec);
+            let seen: Vec<Ruling> = (0..4).map(|_| ruling(&lacking(&mut bench))).collect();
+            assert_eq!(seen, [Ruling::Hold, Ruling::Hold, Ruling::Hold, after]);
+            let judged = lacking(&mut bench);
+            assert_eq!(judged.guilty.is_some(), then == Then::RollBack);
+            assert_eq!(judged.asks.len(), usize::from(then == Then::Ask));
+            assert_eq!(ruling(&bench.failing(0)), Ruling::GoOn, "it is over with the first data");
+        }
+    }
+}
+
+#[test]
+fn silence_and_errors_are_told_apart() {
+    let mut spec = spec(vec![errors()]);
+    spec.no_data = Patience::new(LONG, Then::RollBack);
+    spec.errors = Patience::new(LONG, Then::RollBack);
+    for (lacking, is_silence) in [(silent as fn(&mut Bench) -> Judged, true), (broken, false)] {
+        let mut bench = Bench::with(spec.clone());
+        let last = (0..4).map(|_| lacking(&mut bench)).last().unwrap();
+        match last.guilty {
+            Some(Guilt::Silence { for_ms: 30_000 }) => assert!(is_silence),
+            Some(Guilt::Errors { for_ms: 30_000 }) => assert!(!is_silence),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn only_data_ends_silence() {
+    let mut spec = spec(vec![errors()]);
+    spec.no_data = Patience::new(LONG, Then::RollBack);
+    let mut bench = Bench::with(spec);
+    let _ = silent(&mut bench);
+    let _ = broken(&mut bench);
+    let _ = bench.pending();
+    let judged = silent(&mut bench);
+    assert!(matches!(judged.guilty, Some(Guilt::Silence { for_ms: 30_000 })), "{judged:?}");
+}
+
+#[test]
+fn a_check_has_a_patience_of_its_own() {
+    let quick = Patience::new(Duration::ZERO, Then::RollBack);
+    let mut bench = Bench::of(
+        vec![errors(), errors().no_data(quick)]
+            .into_iter()
+            .enumerate()
+            .map(|(i, check)| Check { name: ["slow", "quick"][i].into(), ..check })
+            .collect(),
+    );
+    assert!(silent(&mut bench).guilty.is_some());
+    let mut bench = Bench::of(vec![errors().errors(quick)]);
+    assert!(silent(&mut bench).guilty.is_none());
+    assert!(broken(&mut bench).guilty.is_some());
+}
+
+#[test]
+fn a_source_without_anything_newer_changes_nothing() {
+    let mut bench = Bench::of(vec![errors()]);
+    assert_eq!(ruling(&bench.pending()), Ruling::Wait);
+    let _ = bench.failing(50);
+    assert_eq!(ruling(&bench.pending()), Ruling::Hold, "what was found last stands");
+    let _ = bench.failing(0);
+    let judged = bench.pending();
+    assert_eq!((ruling(&judged), judged.covered), (Ruling::Wait, None));
+    assert!(bench.passing(), "and is fresh for two intervals");
+    let _ = bench.pending();
+    let _ = bench.pending();
+    assert!(!bench.passing());
+}
+
+#[test]
+fn a_source_is_as_far_behind_as_the_policy_allows_and_no_further() {
+    for (lag_s, passes) in [(40, true), (70, false)] {
+        let mut bench = Bench::of(vec![errors()]);
+        for _ in 0..12 {
+            bench.now = bench.now + INTERVAL;
+            let queries = bench.judge.queries();
+            let until = bench.now - Duration::from_secs(lag_s);
+            let covered = Window::new(queries[0].after, until.max(queries[0].after));
+            let measured = Measured::new(covered, counts(9, 0), counts(9, 0));
+            let _ = bench.take_in(&queries, &[Ok(measured)]);
+        }
+        let later = bench.now + Duration::from_secs(20);
+        assert_eq!(bench.judge.is_passing(&bench.policy, later), passes, "{lag_s} s behind");
+    }
+}

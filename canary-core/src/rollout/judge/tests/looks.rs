@@ -1,0 +1,132 @@
+//! When a check is looked at, and over what.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::policy::Then;
+use crate::record::Finding;
+
+fn errors() -> Check {
+    Check::above("errors", "error_rate", 0.05)
+}
+
+/// Returns the covered seconds behind a threshold's number.
+fn over(judged: &Judged) -> u64 {
+    match &found(judged, "errors").finding {
+        Finding::Threshold { over_ms, .. } => over_ms / 1000,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_delayed_check_begins_later_and_sees_nothing_of_before() {
+    let delayed = errors().delayed(Duration::from_secs(30)).lasting(Duration::from_secs(20));
+    let mut bench = Bench::of(vec![delayed]);
+    let seen: Vec<Verdict> = (0..3).map(|_| verdict(&bench.failing(90), "errors")).collect();
+    assert_eq!(seen, [Verdict::NotApplicable; 3]);
+    let judged = bench.failing(0);
+    assert_eq!((verdict(&judged, "errors"), over(&judged)), (Verdict::Pass, 10));
+    let judged = bench.failing(0);
+    assert_eq!((verdict(&judged, "errors"), over(&judged)), (Verdict::Pass, 20));
+}
+
+#[test]
+fn a_check_begins_at_its_weight() {
+    let mut bench = Bench::of(vec![errors().from_weight(Weight::FULL)]);
+    assert_eq!(verdict(&bench.failing(90), "errors"), Verdict::NotApplicable);
+    bench.enter(1);
+    assert_eq!(verdict(&bench.failing(90), "errors"), Verdict::Fail);
+}
+
+#[test]
+fn what_is_looked_at_less_often_is_judged_over_all_since_and_stands_meanwhile() {
+    let check = errors().every(Duration::from_secs(30)).then(Then::Hold);
+    let mut bench = Bench::of(vec![check]);
+    let mut seen = Vec::new();
+    for bad in [0, 30, 0, 0, 0, 0, 0] {
+        let judged = bench.failing(bad);
+        seen.push((ruling(&judged), over(&judged)));
+    }
+    let (go_on, hold) = (Ruling::GoOn, Ruling::Hold);
+    assert_eq!(
+        seen,
+        [(go_on, 10), (go_on, 10), (go_on, 10), (hold, 30), (hold, 30), (hold, 30), (go_on, 30)]
+    );
+}
+
+#[test]
+fn a_look_that_could_say_nothing_is_made_up_for_soon() {
+    let mut bench = Bench::of(vec![errors().every(Duration::from_secs(30))]);
+    let silent = bench.look(|_| Ok((counts(1, 0), Reading::NoData)));
+    assert_eq!(verdict(&silent, "errors"), Verdict::NoData);
+    assert_eq!(verdict(&bench.failing(0), "errors"), Verdict::Pass);
+}
+
+#[test]
+fn a_new_weight_is_looked_at_at_once() {
+    let mut bench = Bench::of(vec![errors().every(Duration::from_secs(600))]);
+    let _ = bench.failing(0);
+    bench.enter(1);
+    assert!(!bench.passing());
+    assert_eq!(verdict(&bench.failing(90), "errors"), Verdict::Fail);
+}
+
+#[test]
+fn too_few_requests_are_gathered_on() {
+    let check = errors().every(Duration::from_secs(20)).with_samples(250);
+    let mut bench = Bench::of(vec![check]);
+    let seen: Vec<Verdict> = (0..5).map(|_| verdict(&bench.failing(0), "errors")).collect();
+    let few = Verdict::Inconclusive;
+    assert_eq!(seen, [few, few, Verdict::Pass, Verdict::Pass, few]);
+}
+
+#[test]
+fn user_metrics_are_asked_for_as_the_policy_says() {
+    let mut spec = spec(vec![Check::above("pool", "pool", 0.9)]);
+    let mut asked = crate::policy::MetricQuery::default();
+    asked.source = Some("prom".into());
+    asked.query = Some("db_pool".into());
+    spec.metrics.insert("pool".to_owned(), crate::policy::MetricSpec::Query(asked));
+    let bench = Bench::with(spec);
+    let queries = bench.judge.queries();
+    assert_eq!(queries.len(), 2);
+    assert_eq!(queries[1].source.as_deref(), Some("prom"));
+    assert_eq!(queries[1].text.as_deref(), Some("db_pool"));
+}
+
+proptest! {
+    /// A source that covers what was covered before, or what was not asked for, is refused; so what is summed is
+    /// never more than what there was.
+    #[test]
+    fn no_request_is_counted_twice(
+        windows in prop::collection::vec((0_u64..400, 0_u64..400), 1..60),
+        every in prop::option::of(1_u64..9),
+    ) {
+        let mut check = errors();
+        check.every_ms = every.map(|every| every * 10_000);
+        let mut bench = Bench::of(vec![
+            check,
+            Check::above("lasting", "error_rate", 0.5).lasting(Duration::from_secs(2_900)),
+            Check::worse_than_stable("worse", 1.25),
+        ]);
+        let (begin, mut covered, mut weighed) = (bench.now, 0, 0);
+        for (after, until) in windows {
+            bench.now = bench.now + INTERVAL;
+            let at = |second: u64| begin + Duration::from_secs(second);
+            let window = Window::new(at(after.min(until)), at(after.max(until)));
+            let queries = bench.judge.queries();
+            let fits = window.after >= queries[0].after && window.until <= bench.now;
+            // One request a second.
+            let length = window.length().as_secs();
+            let measured = Measured::new(window, counts(length, 0), counts(length, 0));
+            let judged = bench.take_in(&queries, &[Ok(measured)]);
+            covered += judged.covered.map_or(0, |window| window.length().as_secs());
+            let fresh = fits && !window.is_empty();
+            prop_assert_eq!(judged.judgement.requests.is_some(), fresh);
+            weighed += if fresh { length } else { 0 };
+        }
+        let history = bench.judge.histories[0].sum();
+        prop_assert_eq!(history.requests(crate::value::Side::Canary).unwrap_or(0), weighed);
+        prop_assert!(weighed <= covered && covered <= bench.now.since(begin).as_secs());
+    }
+}
