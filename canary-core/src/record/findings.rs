@@ -123,7 +123,7 @@ impl fmt::Display for PartResult {
     }
 }
 
-/// Writes how well one part of a score is: `error_rate 2.10 % 79 %`, or that it was left out.
+/// Writes how well one part of a score is: `error_rate 2.10 % (79.0 % well)`, or that it was left out.
 impl fmt::Display for PartScore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.metric, shown(&self.metric, self.value))?;
@@ -190,5 +190,102 @@ fn odds_in_words(odds: f64) -> String {
         odds if odds >= 1e6 => "more than 1000000".to_owned(),
         odds if odds >= 10.0 => format!("{odds:.0}"),
         odds => format!("{odds:.1}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::policy::{Comparison, Then};
+
+    fn result(verdict: Verdict, finding: Finding) -> CheckResult {
+        CheckResult::new(Arc::from("it"), verdict, Then::RollBack, finding)
+    }
+
+    fn gate(why: Option<&str>) -> Finding {
+        Finding::Gate { gate: "alerts".parse().unwrap(), why: why.map(str::to_owned) }
+    }
+
+    fn rate(canary: f64) -> Finding {
+        Finding::Threshold {
+            metric: Metric::ErrorRate,
+            comparison: Comparison::Above,
+            canary: Some(canary),
+            stable: Some(0.001),
+            limit: Some(0.05),
+            over_ms: 120_000,
+        }
+    }
+
+    #[test]
+    fn findings_are_sentences() {
+        let ab = |p_value| Finding::Ab {
+            metric: "latency.p99".parse().unwrap(),
+            beyond_ms: Some(500.0),
+            rates: BySide { stable: Some(0.01), canary: Some(0.013) },
+            samples: BySide { stable: 10_000, canary: 12_000 },
+            needed: 20_000,
+            p_value,
+            significance: 0.05,
+        };
+        let score = Finding::Score {
+            metric: "health".parse().unwrap(),
+            comparison: Comparison::Below,
+            canary: Some(0.79),
+            stable: None,
+            limit: Some(0.9),
+            over_ms: 15_000,
+            parts: vec![
+                PartScore::new(Metric::ErrorRate, Some(0.021), Some(0.79)),
+                PartScore::new("latency.p95".parse().unwrap(), Some(84.0), None),
+            ],
+        };
+        let parts = vec![
+            PartResult::new(Verdict::Fail, rate(0.06)),
+            PartResult::new(Verdict::NotApplicable, Finding::Nothing),
+        ];
+        let combined = Finding::Combined { how: Combination::Any, parts };
+        for (seen, expected) in [
+            (
+                result(Verdict::Fail, ab(Some(0.023))),
+                "it fails: latency.p99 over the stage: canary was slower than 500 ms for 1.30 % of 12000 requests, \
+                 stable 1.00 % of 10000; chance alone does that with a probability of 2.30 %, below 5.00 % is too \
+                 little",
+            ),
+            (
+                result(Verdict::Inconclusive, ab(None)),
+                "it has too few requests to judge: latency.p99 over the stage: canary was slower than 500 ms for \
+                 1.30 % of 12000 requests, stable 1.00 % of 10000; it takes 20000 requests of each side",
+            ),
+            (
+                result(Verdict::Fail, score),
+                "it fails: health 0.79 (stable unknown), bad below 0.90, over 15 s; of error_rate 2.10 % (79.0 % \
+                 well), latency.p95 84.0 ms (left out)",
+            ),
+            (
+                result(Verdict::Fail, combined),
+                "it fails: bad if any of (fails: error_rate 6.00 % (stable 0.10 %), bad above 5.00 %, over 2 min; \
+                 does not apply)",
+            ),
+            (result(Verdict::Pass, gate(None)), "it passes: gate alerts is open"),
+            (result(Verdict::Fail, gate(Some("two fire"))), "it fails: gate alerts: two fire"),
+            (result(Verdict::Inconclusive, gate(Some("soon"))), "it waits: gate alerts: soon"),
+            (
+                CheckResult { dry_run: true, ..result(Verdict::Fail, Finding::Nothing) },
+                "it fails (only reported)",
+            ),
+            (
+                CheckResult { borne: true, ..result(Verdict::Fail, Finding::Nothing) },
+                "it fails, no more often than it may",
+            ),
+            (
+                CheckResult { passes_left: 2, ..result(Verdict::Pass, Finding::Nothing) },
+                "it passes and must pass 2 times more in a row",
+            ),
+        ] {
+            assert_eq!(seen.to_string(), expected);
+        }
     }
 }

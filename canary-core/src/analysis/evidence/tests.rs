@@ -121,6 +121,39 @@ fn the_cluster_process_is_capped() {
 }
 
 #[test]
+fn counts_at_the_edge_of_what_is_exact_give_the_reference_values() {
+    const MANY: u64 = (1 << 53) - 1;
+    let once = Starts::over(Duration::ZERO);
+    // (counts, ticks, ln of the ratio process, size of the terms that cancel)
+    for (counts, ticks, expected, terms) in [
+        (
+            (1 << 52, 5_828_227_053_044, 1 << 52, 4_171_772_946_956),
+            1,
+            -2.268_145_828_297_378_5,
+            2.6e12,
+        ),
+        ((1, 1, MANY, 0), 1, 2.949_361_056_371_858_9, 0.0),
+        ((MANY, 10, 1, 1), 1, -1.107_400_794_701_188_6, 50.0),
+        ((500, 500, 500, 0), 10, 2_897.013_034_723_030_8, 25_000.0),
+        ((500, 0, 500, 500), 100, -6_504.735_853_951_569_9, 25_000.0),
+    ] {
+        let seen = run(1.25, once, &vec![counts; ticks]).pop().unwrap().ln_ratio;
+        let allowed = 1e-15 * terms + 1e-12;
+        assert!((seen - expected).abs() <= allowed, "{seen} is not {expected}: {counts:?}");
+    }
+}
+
+#[test]
+fn a_tick_without_errors_changes_nothing_at_all() {
+    let limits = EvidenceLimits::new(1.25, 0.01, Starts::over(Duration::ZERO));
+    let mut state = EvidenceState::default();
+    let _ = state.add(&limits, tick((75, 3, 1425, 1)), Duration::ZERO);
+    let before = state;
+    let _ = state.add(&limits, tick((75, 0, 1425, 0)), Duration::from_secs(15));
+    assert_eq!(state, before);
+}
+
+#[test]
 fn a_side_without_requests_says_nothing() {
     let once = Starts::over(Duration::ZERO);
     for t in run(1.25, once, &[(100, 5, 0, 0), (0, 0, 100, 5), (50, 0, 50, 0), (0, 0, 0, 0)]) {

@@ -5,6 +5,7 @@
 
 mod ab;
 mod applies;
+mod compile;
 mod counted;
 mod gates;
 mod history;
@@ -13,6 +14,7 @@ mod memory;
 mod metered;
 mod pass;
 mod plan;
+mod remember;
 mod sight;
 mod tally;
 mod tracks;

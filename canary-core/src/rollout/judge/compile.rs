@@ -1,0 +1,195 @@
+//! From a policy to the plan of its judge.
+
+use super::plan::{
+    AbPlan, CheckPlan, HistoryPlan, Metered, Need, NeededBy, Node, Over, Place, Plan, Read,
+};
+use crate::analysis::{EvidenceLimits, Starts};
+use crate::policy::{
+    Check, CheckKind, Limit, Metric, MetricSpec, Policy, Quantile, ScorePart, Stage,
+};
+use crate::record::Combination;
+use crate::value::{Query, Signal, Timestamp, Weight};
+
+impl Plan {
+    pub(super) fn of(policy: &Policy) -> Self {
+        let mut plan = Self {
+            queries: vec![query(policy, Signal::Requests)],
+            summed: vec![true],
+            checks: Vec::new(),
+            histories: Vec::new(),
+            gathered: Vec::new(),
+            evidence: Vec::new(),
+            abs: Vec::new(),
+            gates: policy.watched_gates().cloned().collect(),
+            needs: Vec::new(),
+            pass: Vec::new(),
+        };
+        if policy.hard_limit() {
+            plan.need(0, NeededBy::HardLimit, Weight::ZERO, true);
+        }
+        for (i, check) in policy.checks().iter().enumerate() {
+            plan.add_check(policy, i, check);
+        }
+        for (i, stage) in policy.stages().iter().enumerate() {
+            plan.add_pass(policy, i, stage);
+        }
+        plan
+    }
+
+    fn add_check(&mut self, policy: &Policy, i: usize, check: &Check) {
+        let (gathered, evidence, abs) = (self.gathered.len(), self.evidence.len(), self.abs.len());
+        let node = self.node(policy, (i, check), &check.kind);
+        self.checks.push(CheckPlan {
+            node,
+            gathered: gathered..self.gathered.len(),
+            evidence: evidence..self.evidence.len(),
+            abs: abs..self.abs.len(),
+        });
+    }
+
+    fn node(&mut self, policy: &Policy, (i, check): (usize, &Check), kind: &CheckKind) -> Node {
+        let parts = |plan: &mut Self, how, parts: &[CheckKind]| {
+            let nodes = parts.iter().map(|part| plan.node(policy, (i, check), part));
+            Node::Combined(how, nodes.collect())
+        };
+        match kind {
+            CheckKind::Threshold { metric, comparison, limit, for_ms, samples } => {
+                Node::Metered(Metered {
+                    metric: metric.clone(),
+                    comparison: *comparison,
+                    limit: *limit,
+                    for_ms: *for_ms,
+                    samples: *samples,
+                    read: self.read(policy, metric, &mut |plan, track| {
+                        plan.need_of(check, i, track, kind.compares());
+                        plan.over((i, check), *for_ms, track)
+                    }),
+                })
+            }
+            CheckKind::WorseThanStable { ratio, false_alarm } => {
+                self.need_of(check, i, 0, true);
+                let starts = Starts::over(policy.mixed_time());
+                self.evidence.push(EvidenceLimits::new(*ratio, *false_alarm, starts));
+                Node::Evidence(self.evidence.len() - 1)
+            }
+            CheckKind::Ab { metric, significance, samples } => {
+                let track = self.track(policy, metric.signal());
+                self.need_of(check, i, track, true);
+                self.summed[track] = true;
+                let slower = match metric {
+                    Metric::Latency(quantile) => Some(1.0 - Quantile::fraction(*quantile)),
+                    _ => None,
+                };
+                let (metric, significance, samples) = (metric.clone(), *significance, *samples);
+                self.abs.push(AbPlan { track, metric, slower, significance, samples });
+                Node::Ab(self.abs.len() - 1)
+            }
+            CheckKind::Gate { gate } => {
+                let known = self.gates.iter().position(|name| name == gate);
+                Node::Gate(known.unwrap_or(self.gates.len()))
+            }
+            CheckKind::All(kinds) => parts(self, Combination::All, kinds),
+            CheckKind::Any(kinds) => parts(self, Combination::Any, kinds),
+            CheckKind::Not(kind) => parts(self, Combination::Not, std::slice::from_ref(kind)),
+        }
+    }
+
+    fn add_pass(&mut self, policy: &Policy, i: usize, stage: &Stage) {
+        if !stage.pass.is_empty() {
+            self.need(0, NeededBy::Stage(i), Weight::BASIS_POINT, false);
+        }
+        let limits = stage.pass.limits.iter().map(|limit| Metered {
+            metric: limit.metric.clone(),
+            comparison: limit.comparison,
+            limit: Limit::Absolute(limit.limit),
+            for_ms: 0,
+            samples: 0,
+            read: self.read(policy, &limit.metric, &mut |plan, track| {
+                plan.need(track, NeededBy::Stage(i), Weight::BASIS_POINT, false);
+                plan.summed[track] = true;
+                Over::Stage
+            }),
+        });
+        let limits = limits.collect();
+        self.pass.push(limits);
+    }
+
+    /// Finds out which signals a metric is read off, and where each of them is kept.
+    fn read(
+        &mut self,
+        policy: &Policy,
+        metric: &Metric,
+        keep: &mut impl FnMut(&mut Self, usize) -> Over,
+    ) -> Read {
+        let mut place = |plan: &mut Self, metric: &Metric| {
+            let track = plan.track(policy, metric.signal());
+            Place { track, over: keep(plan, track) }
+        };
+        match score(policy, metric) {
+            Some(parts) => {
+                let parts = parts.iter().map(|part| (part.clone(), place(self, &part.metric)));
+                Read::Score(parts.collect())
+            }
+            None => Read::One(place(self, metric)),
+        }
+    }
+
+    fn track(&mut self, policy: &Policy, signal: Signal) -> usize {
+        match self.queries.iter().position(|query| query.signal == signal) {
+            Some(track) => track,
+            None => {
+                self.queries.push(query(policy, signal));
+                self.summed.push(false);
+                self.queries.len() - 1
+            }
+        }
+    }
+
+    fn over(&mut self, (i, check): (usize, &Check), for_ms: u64, track: usize) -> Over {
+        if for_ms > 0 {
+            let delayed = (check.delay_ms > 0).then_some(i);
+            let plan = HistoryPlan { track, look_back_ms: for_ms, from: check.from, delayed };
+            let shared = self.histories.iter().position(|other| *other == plan);
+            return Over::History(shared.unwrap_or_else(|| {
+                self.histories.push(plan);
+                self.histories.len() - 1
+            }));
+        }
+        if check.every_ms.is_some() {
+            self.gathered.push(track);
+            return Over::Gathered(self.gathered.len() - 1);
+        }
+        Over::Look
+    }
+
+    fn need_of(&mut self, check: &Check, i: usize, track: usize, compares: bool) {
+        if check.is_binding() {
+            self.need(track, NeededBy::Check(i), check.from, compares);
+        }
+    }
+
+    fn need(&mut self, track: usize, by: NeededBy, from: Weight, compares: bool) {
+        self.needs.push(Need { track, by, from, compares });
+    }
+}
+
+/// Returns the parts of a metric that is a health score.
+fn score<'a>(policy: &'a Policy, metric: &Metric) -> Option<&'a [ScorePart]> {
+    let Metric::Custom(name) = metric else { return None };
+    match policy.spec().metrics.get(&**name)? {
+        MetricSpec::Score(parts) => Some(parts),
+        MetricSpec::Query(_) => None,
+    }
+}
+
+/// Asks for a signal, with the source and the words that the policy gives for it.
+fn query(policy: &Policy, signal: Signal) -> Query {
+    let mut query = Query::new(signal, Timestamp::EPOCH);
+    if let Signal::Custom(name) = &query.signal
+        && let Some(MetricSpec::Query(asked)) = policy.spec().metrics.get(&**name)
+    {
+        query.source.clone_from(&asked.source);
+        query.text.clone_from(&asked.query);
+    }
+    query
+}
