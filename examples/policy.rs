@@ -8,7 +8,7 @@
 
 #[path = "policy/lint.rs"]
 mod lint;
-#[path = "policy/show.rs"]
+#[path = "policy/show/mod.rs"]
 mod show;
 #[path = "policy/simulate.rs"]
 mod simulate;
@@ -94,6 +94,10 @@ fn complain(error: &anyhow::Error) {
 
 /// Reads a policy from a file, or from standard input where the file is `-`.
 fn read(file: &Path) -> anyhow::Result<Policy> {
+    Ok(Policy::from_yaml_named(&shown(file), &read_text(file)?)?)
+}
+
+fn read_text(file: &Path) -> anyhow::Result<String> {
     let name = shown(file);
     let text = if file == Path::new("-") {
         let mut text = String::new();
@@ -101,8 +105,7 @@ fn read(file: &Path) -> anyhow::Result<Policy> {
     } else {
         std::fs::read_to_string(file)
     };
-    let text = text.with_context(|| format!("cannot read {name}"))?;
-    Ok(Policy::from_yaml_named(&name, &text)?)
+    text.with_context(|| format!("cannot read {name}"))
 }
 
 /// Returns a file's name as people shall read it.

@@ -187,12 +187,12 @@ fn notes(policy: &Policy) -> impl Iterator<Item = String> {
     })
 }
 
-fn requests(text: &str) -> Result<f64, &'static str> {
+pub(crate) fn requests(text: &str) -> Result<f64, &'static str> {
     number(text, |rps| rps > 0.0 && rps <= 1e6)
         .ok_or("expected requests a second, more than 0 and at most 1000000")
 }
 
-fn share(text: &str) -> Result<f64, &'static str> {
+pub(crate) fn share(text: &str) -> Result<f64, &'static str> {
     number(text, |rate| (0.0..=1.0).contains(&rate))
         .ok_or("expected a share from 0 to 1, such as 0.05 for 5%")
 }

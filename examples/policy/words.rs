@@ -25,6 +25,13 @@ pub(crate) fn read_duration(text: &str) -> Option<Duration> {
     Duration::try_from(signed).ok()
 }
 
+/// Reads a duration above zero.
+pub(crate) fn positive_duration(text: &str) -> Result<Duration, &'static str> {
+    read_duration(text)
+        .filter(|time| !time.is_zero())
+        .ok_or("expected a duration above zero, such as 15s")
+}
+
 /// Writes a fraction as `5%`.
 pub(crate) fn percent(fraction: f64) -> String {
     // To eight digits, so that 0.07 is not shown as 7.000000000000001%.

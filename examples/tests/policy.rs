@@ -114,10 +114,8 @@ fn help_has_examples_on_every_level() {
 fn a_valid_file_is_counted() {
     let ran = run(&["lint", CAUTIOUS]);
     ran.said(0, &[]);
-    assert_eq!(ran.out, format!("{CAUTIOUS}: ok, 5 stages, 3 checks\n"));
+    assert_eq!(ran.out, format!("{CAUTIOUS}: ok, 5 stages, 3 checks, 1 finding accepted\n"));
     assert_eq!(ran.err, "");
-    let one = r#"{"version": 1, "name": "a", "stages": [{"weight": "100%", "hold": "1m"}]}"#;
-    run_with_input(&["lint", "-"], one).said(0, &["<stdin>: ok, 1 stage, 0 checks\n"]);
 }
 
 #[test]
@@ -148,7 +146,47 @@ fn every_error_of_every_file_is_shown_and_the_good_files_as_well() {
         ],
     );
     ran.said(1, &["error: cannot read nowhere.yaml: "]);
-    assert_eq!(ran.out, format!("{CAUTIOUS}: ok, 5 stages, 3 checks\n"));
+    assert_eq!(ran.out, format!("{CAUTIOUS}: ok, 5 stages, 3 checks, 1 finding accepted\n"));
+}
+
+#[test]
+fn what_is_unwise_is_shown_at_its_place() {
+    let one = r#"{"version": 1, "name": "a", "stages": [{"weight": "100%", "hold": "1m"}]}"#;
+    let ran = run_with_input(&["lint", "-"], one);
+    ran.said(1, &[
+        "warning[large-first-stage]: 100% of the users are the first to see the new version\n  ┌─ <stdin>:1:",
+        "warning[decided-at-full]: ",
+        "<stdin>: 2 findings, 1 stage, 0 checks\n",
+    ]);
+    let accepted = one.replace(
+        "\"version\"",
+        "\"allow\": [\"large-first-stage\", \"decided-at-full\"], \"version\"",
+    );
+    run_with_input(&["lint", "-"], &accepted)
+        .said(0, &["ok, 1 stage, 0 checks, 2 findings accepted"]);
+}
+
+#[test]
+fn traffic_that_is_known_is_reckoned_with() {
+    let few = ["lint", CAUTIOUS, "--rps", "0.2", "--base-error-rate", "0.001"];
+    run(&few).said(1, &["warning[evidence-too-slow]", "0.2 requests a second are too few"]);
+    run(&["lint", CAUTIOUS, "--scrape", "2m"])
+        .said(1, &["warning[short-window]", "scraped every 2 min"]);
+}
+
+#[test]
+fn all_is_told_as_json_too() {
+    let (_directory, wrong) = file(WRONG);
+    let ran = run(&["lint", &wrong, CAUTIOUS, "--json"]);
+    ran.said(1, &[]);
+    let told: Vec<serde_json::Value> = serde_json::from_str(&ran.out).unwrap();
+    let seen: Vec<_> = told
+        .iter()
+        .map(|t| (t["level"].as_str().unwrap(), t["name"].as_str(), t["line"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(seen[..3], [("error", None, 3), ("error", None, 5), ("error", None, 6)], "{ran:#?}");
+    assert_eq!(seen[3].1, Some("gate-without-timeout"));
+    assert_eq!(seen[3].0, "accepted");
 }
 
 #[test]

@@ -235,7 +235,7 @@ impl Policy {
 
     /// Tells whether the rollout stands until this gate opens, somewhere in the plan.
     #[must_use]
-    pub(crate) fn waits_for(&self, gate: &GateName) -> bool {
+    pub fn waits_for(&self, gate: &GateName) -> bool {
         self.planned().any(|ask| ask.gate == *gate)
     }
 
