@@ -232,6 +232,25 @@ fn a_process_that_was_replaced_raises_nothing_when_it_wakes_up() {
 }
 
 #[test]
+fn a_raise_that_was_saved_before_the_process_was_replaced_is_not_carried_out() {
+    let slow = simulation().fault("0s", Port::Store.late_for("2h", "3s"));
+    let undisturbed = slow.run_traced();
+    let half =
+        undisturbed.weights().iter().find(|(_, weight)| *weight == Weight::percent(50)).unwrap().0;
+    let half = half.since(undisturbed.report().started);
+    // It sleeps when the save that the raise waits for is done; when it wakes up the raise is next, but it has been
+    // replaced, and nothing at the router tells so yet.
+    let ms = Duration::from_millis;
+    let trace = slow
+        .fault(half - ms(1_000), Fault::frozen_for("3s"))
+        .fault(half + ms(500), Fault::replaced_while_frozen_for(ms(1_500)))
+        .run_traced();
+    assert_eq!(trace.violations(), [""; 0]);
+    assert_eq!(trace.weight_at(half + ms(3_000)), Weight::percent(10));
+    trace.report().assert_promoted();
+}
+
+#[test]
 fn gates_answer_as_they_are_told() {
     let policy = plan().gate("ready", GateSpec::default()).build().unwrap();
     let with = |opening| Simulation::of(&policy).gate("ready", opening);
