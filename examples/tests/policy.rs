@@ -349,7 +349,7 @@ fn wrong_numbers_are_refused_with_what_was_expected() {
         ),
         ("--gauge", &["cpu", "cpu=nan", "cpu=much"], "NAME=NUMBER"),
         ("--metrics-down", &["20m", "20m+", "+10m"], "FROM+LENGTH"),
-        ("--crash-at", &["soon", "-5m"], "expected a time"),
+        ("--crash-at", &["soon", "+5m"], "expected a time"),
         ("--canary-p95-ms", &["0"], latency),
         (
             "--gate",
