@@ -8,6 +8,8 @@
 
 #[path = "policy/lint.rs"]
 mod lint;
+#[path = "policy/numbers.rs"]
+mod numbers;
 #[path = "policy/show/mod.rs"]
 mod show;
 #[path = "policy/simulate.rs"]

@@ -6,7 +6,7 @@ use std::path::Path;
 use canary_core::policy::{Check, GateSpec, Policy, Then};
 use canary_core::report::Report;
 use canary_core::rollout::CommandKind;
-use canary_core::simulate::{Opening, Port, Service, Simulation, after_effect, at};
+use canary_core::simulate::{Crash, Opening, Port, Service, Simulation, at};
 use canary_core::value::Weight;
 
 fn policy() -> Policy {
@@ -44,7 +44,7 @@ fn a_rollout_with_some_trouble_is_drawn() {
         .fault("18m", Port::Metrics.down_for("4m"))
         .command("55m", CommandKind::Pause)
         .command("60m", CommandKind::Resume)
-        .crash(after_effect(300))
+        .crash(Crash::at("24m").down_for("30s"))
         .seed(7)
         .run();
     report.assert_promoted();

@@ -10,7 +10,7 @@ use canary_core::policy::{Place, Policy, PolicyError};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::simulate::{requests, share};
+use crate::numbers::{requests, share};
 use crate::words::{plural, positive_duration};
 use crate::{complain, read_text, shown};
 

@@ -5,16 +5,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
-use canary_core::policy::{CheckKind, Metric, Policy, Then};
+use anyhow::{Context as _, bail};
+use canary_core::policy::{CheckKind, Metric, MetricSpec, Policy};
 use canary_core::report::Report;
-use canary_core::simulate::{Opening, Service, Simulation};
+use canary_core::simulate::{Crash, Opening, Port, Service, Share, SimulatedWorkload, Simulation};
 use canary_core::value::GateName;
 use clap::Args;
 
+use crate::numbers::{gauge, latency, opening, requests, share, span, time};
 use crate::read;
 use crate::timeline::{Timeline, clock};
-use crate::words::{duration, percent, read_duration};
+use crate::words::{duration, percent};
 
 /// Runs a policy in virtual time, against a made-up service
 #[derive(Debug, Args)]
@@ -32,31 +33,65 @@ pub(crate) struct Options {
     /// The share that the new version fails [default: as the old one]
     #[arg(long, value_name = "SHARE", value_parser = share, allow_negative_numbers = true)]
     canary_error_rate: Option<f64>,
+    /// When the new version begins to fail that share; before, it fails as the old one [default: at once]
+    #[arg(long, value_name = "TIME", value_parser = time, requires = "canary_error_rate")]
+    canary_errors_from: Option<Duration>,
     /// The time in which the old version answers half of its requests, in milliseconds
     #[arg(long, value_name = "MS", default_value = "50", value_parser = latency, allow_negative_numbers = true)]
     base_latency_ms: Duration,
     /// The same for the new version [default: as the old one]
-    #[arg(long, value_name = "MS", value_parser = latency, allow_negative_numbers = true)]
+    #[arg(long, visible_alias = "median", value_name = "MS", value_parser = latency, allow_negative_numbers = true)]
     canary_latency_ms: Option<Duration>,
-    /// How long after it is asked a gate opens: 30m, or never [default: at once]
-    #[arg(long = "gate", value_name = "NAME=WHEN", value_parser = gate)]
-    gates: Vec<(GateName, Opening)>,
+    /// The time in which the new version answers 95 of a hundred requests [default: 2.3 times the former]
+    #[arg(long, visible_alias = "p95", value_name = "MS", value_parser = latency, allow_negative_numbers = true)]
+    canary_p95_ms: Option<Duration>,
+    /// What the new version shows for a metric beside those: cpu=0.9 [default: cpu 0.4, memory 0.5, restarts 0]
+    #[arg(long = "gauge", value_name = "NAME=NUMBER", value_parser = gauge)]
+    gauges: Vec<(String, f64)>,
+    /// The new version takes requests, but tells the metric source nothing
+    #[arg(long)]
+    silent: bool,
+    /// The metric source cannot be reached from a time on for so long: 20m+10m
+    #[arg(long, value_name = "FROM+LENGTH", value_parser = span)]
+    metrics_down: Vec<(Duration, Duration)>,
+    /// The process dies at this time, and another one takes over at once
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    crash_at: Vec<Duration>,
+    /// How long the new version takes to become ready [default: the rollout only routes]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    ready_after: Option<Duration>,
+    /// How long after it is asked a gate opens: 30m, never, or reject [default: at once]
+    #[arg(long = "gate", value_name = "NAME=WHEN", value_parser = opening)]
+    gates: Vec<(String, Opening)>,
+    /// How long after it asks people let a check pass: 30m, never, or reject [default: never]
+    #[arg(long = "answer", value_name = "CHECK=WHEN", value_parser = opening)]
+    answers: Vec<(String, Opening)>,
     /// Chooses the randomness: the same seed gives the same rollout
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+    /// Run so many rollouts, each with the next seed, and count what became of them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with_all = ["json", "svg"])]
+    runs: Option<u64>,
+    /// Draw the rollout into this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// Print the report as JSON on standard output, and nothing else there
     #[arg(long)]
     json: bool,
 }
 
 const AFTER_HELP: &str = "\
-Exit status: 0 promoted, 3 rolled back, 4 neither, 1 something is wrong with the policy or a number, 2 wrong options.
+Exit status: 0 promoted, 3 rolled back, 4 neither, 1 something is wrong with the policy or a number, 2 wrong options;
+with --runs 0 whatever became of them.
 
 Examples, after `cargo run --example policy --`:
   simulate checkout.yaml                                       a new version as good as the old one
   simulate checkout.yaml --rps 50 --canary-error-rate 0.02     one that fails one request in fifty
   simulate checkout.yaml --canary-latency-ms 120 --seed 7      one that is slow
   simulate checkout.yaml --gate oncall=30m                     a person who takes half an hour to approve
+  simulate checkout.yaml --canary-error-rate 0.03 --canary-errors-from 40m --svg rollout.svg
+  simulate checkout.yaml --metrics-down 20m+10m --crash-at 1h  what else goes wrong
+  simulate checkout.yaml --runs 2000                           how often is an innocent version taken back?
   simulate checkout.yaml --json | jq .outcome";
 
 impl Options {
@@ -64,10 +99,14 @@ impl Options {
         let policy = read(&self.file)?;
         let limit = self.limit(&policy);
         let simulation = self.simulation(&policy)?.limit(limit);
-        for note in notes(&policy) {
+        for note in self.notes(&policy) {
             eprintln!("note: {note}");
         }
         let mut out = io::stdout().lock();
+        if let Some(runs) = self.runs {
+            write!(out, "{}\n\n{}", self.introduction(&policy), counted(&simulation, runs))?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let report = if self.json {
             let report = simulation.run();
             writeln!(out, "{}", report.to_json())?;
@@ -80,6 +119,10 @@ impl Options {
             writeln!(out, "\n{}", conclusion(&report, limit))?;
             report
         };
+        if let Some(file) = &self.svg {
+            let written = std::fs::write(file, report.to_svg());
+            written.with_context(|| format!("cannot write {}", file.display()))?;
+        }
         Ok(match &report.outcome {
             Some(outcome) if outcome.is_promoted() => ExitCode::SUCCESS,
             Some(_) => ExitCode::from(3),
@@ -91,20 +134,45 @@ impl Options {
         let mut simulation = Simulation::of(policy)
             .traffic(self.rps)
             .stable(Service::healthy().errors(self.base_error_rate).median(self.base_latency_ms))
-            .canary(Service::healthy().errors(self.canary_errors()).median(self.canary_latency()))
+            .canary(self.canary())
             .seed(self.seed);
+        for (from, length) in &self.metrics_down {
+            simulation = simulation.fault(*from, Port::Metrics.down_for(*length));
+        }
+        for at in &self.crash_at {
+            simulation = simulation.crash(Crash::at(*at));
+        }
+        if let Some(after) = self.ready_after {
+            simulation = simulation.workload(SimulatedWorkload::ready_after(after));
+        }
         for (name, opening) in &self.gates {
-            if !policy.gates().any(|gate| gate == name) {
-                let known: Vec<_> = policy.gates().map(GateName::as_str).collect();
-                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                bail!(
-                    "no stage of the policy `{}` asks a gate `{name}`; expected one of: {known}",
-                    policy.name()
-                );
-            }
-            simulation = simulation.gate(name.as_str(), opening.clone());
+            let gates = policy.gates().map(GateName::as_str);
+            known("asks no gate", policy, name, gates)?;
+            simulation = simulation.gate(name, opening.clone());
+        }
+        for (name, opening) in &self.answers {
+            let checks = policy.checks().iter().map(|check| &*check.name);
+            known("has no check", policy, name, checks)?;
+            simulation = simulation.answer(name, opening.clone());
         }
         Ok(simulation)
+    }
+
+    fn canary(&self) -> Service {
+        let service = Service::healthy().median(self.canary_latency());
+        let service = match self.canary_errors_from {
+            Some(from) => {
+                service.errors(self.base_error_rate).errors_from(from, self.canary_errors())
+            }
+            None => service.errors(self.canary_errors()),
+        };
+        let service = match self.canary_p95_ms {
+            Some(p95) => service.p95(p95),
+            None => service,
+        };
+        let gauges = self.gauges.iter();
+        let service = gauges.fold(service, |service, (name, value)| service.gauge(name, *value));
+        if self.silent { service.silent() } else { service }
     }
 
     fn canary_errors(&self) -> f64 {
@@ -118,11 +186,7 @@ impl Options {
     /// Returns the virtual time after which a rollout that has not ended never will: four times its
     /// holds, an hour more, and what its gates may take.
     fn limit(&self, policy: &Policy) -> Duration {
-        let gates = policy
-            .stages()
-            .iter()
-            .flat_map(|stage| &stage.gates)
-            .map(|gate| self.wait_for(policy, gate));
+        let gates = policy.gates().map(|gate| self.wait_for(policy, gate));
         let holds = policy.stages().iter().map(|stage| stage.hold().saturating_mul(4));
         holds.chain(gates).fold(Duration::from_secs(3600), Duration::saturating_add)
     }
@@ -130,12 +194,43 @@ impl Options {
     /// Returns how long a gate is waited for where it opens, or its time passes, at all.
     fn wait_for(&self, policy: &Policy, name: &GateName) -> Duration {
         let timeout = policy.gate(name).timeout_ms.map(Duration::from_millis);
-        let opens = match self.gates.iter().rev().find(|(gate, _)| gate == name) {
+        let opens = match self.gates.iter().rev().find(|(gate, _)| gate == name.as_str()) {
             None => Some(Duration::ZERO),
             Some((_, Opening::After(wait))) => Some(*wait),
             Some(_) => None,
         };
         [timeout, opens].into_iter().flatten().min().unwrap_or_default()
+    }
+
+    /// Says what the made-up service cannot show.
+    fn notes(&self, policy: &Policy) -> Vec<String> {
+        let mut notes = Vec::new();
+        for check in policy.checks() {
+            check.kind.visit(&mut |kind| {
+                if let CheckKind::Threshold { metric: Metric::Custom(metric), .. } = kind
+                    && !self.shows(policy, metric)
+                {
+                    let then = if check.is_binding() {
+                        ", and the rollout waits for it in vain"
+                    } else {
+                        ""
+                    };
+                    notes.push(format!(
+                        "the made-up service has no `{metric}`: check `{}` cannot be judged{then}; \
+                         `--gauge {metric}=NUMBER` gives it one",
+                        check.name
+                    ));
+                }
+            });
+        }
+        notes
+    }
+
+    fn shows(&self, policy: &Policy, metric: &str) -> bool {
+        let scored = matches!(policy.spec().metrics.get(metric), Some(MetricSpec::Score(_)));
+        scored
+            || ["cpu", "memory", "restarts"].contains(&metric)
+            || self.gauges.iter().any(|(name, _)| name == metric)
     }
 
     fn introduction(&self, policy: &Policy) -> String {
@@ -169,50 +264,51 @@ fn conclusion(report: &Report, limit: Duration) -> String {
     text
 }
 
-/// Says what the made-up service cannot show.
-fn notes(policy: &Policy) -> impl Iterator<Item = String> {
-    policy.checks().iter().filter_map(|check| match &check.kind {
-        CheckKind::Threshold { metric: Metric::Custom(metric), .. } => {
-            let then = if check.then == Then::Warn {
-                ""
-            } else {
-                ", and the rollout waits for it in vain"
-            };
-            let name = &check.name;
-            Some(format!(
-                "the made-up service has no `{metric}`: check `{name}` cannot be judged{then}"
-            ))
-        }
-        _ => None,
-    })
+/// Refuses a name that the policy does not know.
+fn known<'a>(
+    lacks: &str,
+    policy: &Policy,
+    name: &str,
+    names: impl Iterator<Item = &'a str>,
+) -> anyhow::Result<()> {
+    let names: Vec<_> = names.collect();
+    if !names.contains(&name) {
+        let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        bail!("the policy `{}` {lacks} `{name}`; expected one of: {known}", policy.name());
+    }
+    Ok(())
 }
 
-pub(crate) fn requests(text: &str) -> Result<f64, &'static str> {
-    number(text, |rps| rps > 0.0 && rps <= 1e6)
-        .ok_or("expected requests a second, more than 0 and at most 1000000")
-}
-
-pub(crate) fn share(text: &str) -> Result<f64, &'static str> {
-    number(text, |rate| (0.0..=1.0).contains(&rate))
-        .ok_or("expected a share from 0 to 1, such as 0.05 for 5%")
-}
-
-fn latency(text: &str) -> Result<Duration, &'static str> {
-    number(text, |ms| (0.001..=3.6e6).contains(&ms))
-        .map(|ms| Duration::from_secs_f64(ms / 1000.0))
-        .ok_or("expected milliseconds from 0.001 to 3600000")
-}
-
-fn number(text: &str, fits: impl FnOnce(f64) -> bool) -> Option<f64> {
-    text.parse().ok().filter(|number| fits(*number))
-}
-
-fn gate(text: &str) -> Result<(GateName, Opening), String> {
-    let expected = "expected NAME=never or NAME=TIME, such as oncall=30m";
-    let (name, when) = text.split_once('=').ok_or(expected)?;
-    let opening = match when {
-        "never" => Opening::Never,
-        when => Opening::After(read_duration(when).ok_or(expected)?),
+/// Runs many rollouts and says what became of them.
+fn counted(simulation: &Simulation, runs: u64) -> String {
+    let many = simulation.run_many(runs);
+    let share = |what: &str, share: Share| {
+        let (low, high) = (share.lower_bound(0.99), share.upper_bound(0.99));
+        format!(
+            "{what:<12} {share}: {}, and with 99% confidence {} to {}\n",
+            percent(rounded(share.fraction())),
+            percent(rounded(low)),
+            percent(rounded(high))
+        )
     };
-    Ok((GateName::new(name).map_err(|error| error.to_string())?, opening))
+    let mut text = share("promoted", many.promoted());
+    text += &share("rolled back", many.rolled_back());
+    if many.unfinished().hits > 0 {
+        text += &share("not finished", many.unfinished());
+    }
+    text += &format!(
+        "\nrequests that failed on the canary: {} in the middle, {} in 95 of a hundred, {} at worst\n",
+        many.canary_errors_served(0.5),
+        many.canary_errors_served(0.95),
+        many.canary_errors_served(1.0)
+    );
+    if let Some(seed) = many.first_rolled_back() {
+        text += &format!("`--seed {seed}` shows the first that was rolled back\n");
+    }
+    text
+}
+
+/// Keeps four digits after the point of a share.
+fn rounded(share: f64) -> f64 {
+    (share * 1e4).round() / 1e4
 }

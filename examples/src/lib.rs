@@ -11,3 +11,8 @@ pub mod service;
 pub mod split;
 pub mod stopwatch;
 pub mod terminal;
+
+/// Compiles and runs what docs/testing-policies.md shows.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/testing-policies.md")]
+mod testing_policies {}

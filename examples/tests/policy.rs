@@ -367,7 +367,7 @@ fn wrong_numbers_are_refused_with_what_was_expected() {
     let requests = "more than 0 and at most 1000000";
     let share = "a share from 0 to 1";
     let latency = "milliseconds from 0.001 to 3600000";
-    let gate = "NAME=never or NAME=TIME";
+    let gate = "NAME=never, NAME=reject or NAME=TIME";
     for (option, values, expected) in [
         ("--rps", &["0", "-1", "nan", "inf", "1e7", "many", ""][..], requests),
         ("--base-error-rate", &["-0.1", "1.1", "5%", "nan"], share),
@@ -379,11 +379,20 @@ fn wrong_numbers_are_refused_with_what_was_expected() {
             &["oncall", "oncall=", "oncall=-5m", "oncall=+5m", "oncall=5", "oncall=sometime"],
             gate,
         ),
-        ("--gate", &["on call=never"], "`on call` is no gate name"),
+        ("--gate", &["on call=never"], "asks no gate `on call`"),
+        (
+            "--answer",
+            &["other=never"],
+            "the policy `cautious` has no check `other`; expected one of: errors, too-many-errors, slow",
+        ),
+        ("--gauge", &["cpu", "cpu=nan", "cpu=much"], "NAME=NUMBER"),
+        ("--metrics-down", &["20m", "20m+", "+10m"], "FROM+LENGTH"),
+        ("--crash-at", &["soon", "+5m"], "expected a time"),
+        ("--canary-p95-ms", &["0"], latency),
         (
             "--gate",
             &["other=never"],
-            "no stage of the policy `cautious` asks a gate `other`; expected one of: smoke, oncall",
+            "the policy `cautious` asks no gate `other`; expected one of: smoke, oncall",
         ),
     ] {
         for value in values {
@@ -402,6 +411,38 @@ fn what_the_made_up_service_cannot_show_is_said_beside_the_report() {
     let (_directory, shop) = file(&policy);
     let note = "note: the made-up service has no `pool`: check `pool` cannot be judged, and the rollout waits";
     run(&["simulate", &shop, "--json"]).said(4, &[note]);
-    let report = report(&["simulate", &shop, "--json"], 4);
-    assert!(report.timeline.iter().any(|record| matches!(record.content, Content::Judged(_))));
+    let unseen = report(&["simulate", &shop, "--json"], 4);
+    assert!(unseen.timeline.iter().any(|record| matches!(record.content, Content::Judged(_))));
+    let shown = run(&["simulate", &shop, "--gauge", "pool=0.5"]);
+    shown.said(0, &["\npromoted after"]);
+    assert_eq!(shown.err, "");
+    run(&["simulate", &shop, "--gauge", "pool=0.95"]).said(4, &["\nnot finished"]);
+}
+
+#[test]
+fn what_else_goes_wrong_can_be_tried() {
+    let simulate = |options: &[&str]| run(&[&["simulate", CAUTIOUS][..], options].concat());
+    let late = ["--canary-error-rate", "0.05", "--canary-errors-from", "70m"];
+    simulate(&late).said(3, &["\nrolled back at 50% after 1 h 1", "errors fails"]);
+    simulate(&["--canary-errors-from", "70m"]).said(2, &["--canary-error-rate"]);
+    simulate(&["--silent"]).said(4, &["no data"]);
+    simulate(&["--p95", "900"]).said(4, &["slow"]);
+    simulate(&["--gate", "oncall=reject"]).said(3, &["oncall"]);
+    simulate(&["--crash-at", "20m"]).said(0, &["promoted"]);
+    simulate(&["--ready-after", "2m"]).said(0, &["promoted"]);
+    let down = report(&["simulate", CAUTIOUS, "--metrics-down", "50m+30m", "--json"], 0);
+    assert!(down.ended.unwrap().since(down.started).as_secs() > 2 * 3600 + 30 * 60);
+}
+
+#[test]
+fn many_rollouts_are_counted_and_one_is_drawn() {
+    let many = ["simulate", CAUTIOUS, "--runs", "20", "--canary-error-rate", "0.05"];
+    run(&many)
+        .said(0, &["promoted     0 of 20: 0%", "rolled back  20 of 20: 100%", "`--seed 0` shows"]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("rollout.svg");
+    let drawn = run(&["simulate", CAUTIOUS, "--svg", file.to_str().unwrap()]);
+    drawn.said(0, &["promoted after"]);
+    assert!(std::fs::read_to_string(&file).unwrap().starts_with("<svg "));
+    run(&["simulate", CAUTIOUS, "--svg", "no/where.svg"]).said(1, &["cannot write no/where.svg"]);
 }

@@ -51,13 +51,12 @@ impl World {
             Signal::Requests => Side::BOTH.map(|side| Reading::Counts(*counts.get(side))),
             Signal::Latency => self.latencies(window, &counts),
             Signal::Custom(name) => {
-                let gauge = |side| {
-                    self.gauge(side, name, window).ok_or_else(|| {
-                        let message = format!("the made-up world knows no `{name}`");
-                        Failure::new(FailureKind::Unsupported, message)
-                    })
-                };
-                [gauge(Side::Stable)?, gauge(Side::Canary)?]
+                let gauges = Side::BOTH.map(|side| self.gauge(side, name, window));
+                if gauges.iter().all(Option::is_none) {
+                    let message = format!("the made-up world knows no `{name}`");
+                    return Err(Failure::new(FailureKind::Unsupported, message));
+                }
+                gauges.map(|gauge| gauge.unwrap_or(Reading::NoData))
             }
         };
         let seen = |side, reading| {

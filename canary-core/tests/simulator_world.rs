@@ -1,0 +1,240 @@
+//! What is made up is what is measured.
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::time::Duration;
+
+use canary_core::policy::{Check, Policy};
+use canary_core::ports::Call;
+use canary_core::simulate::{Load, Service, Simulation, World, at};
+use canary_core::value::{
+    Counts, EffectId, Epoch, Measured, Query, Reading, Side, Signal, Timestamp, Traffic, Weight,
+};
+
+const BEGIN: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn simulation() -> Simulation {
+    let policy = Policy::builder("any").stage("full", Weight::FULL, HOUR).build().unwrap();
+    Simulation::of(&policy).traffic(200.0).seed(11)
+}
+
+/// Gives the canary half of the traffic after this time.
+fn halved(simulation: &Simulation, after: Duration) -> World {
+    let mut world = simulation.world();
+    let time = BEGIN + after;
+    let rollout = "any-1".parse().unwrap();
+    let call = Call::new(rollout, Epoch::new(1), EffectId::new(1), 1, time, time);
+    let version = world.observe(time).version;
+    world.apply(&call, &Traffic::to_canary(Weight::percent(50)), Some(&version)).unwrap();
+    world
+}
+
+fn ask(world: &World, signal: Signal, from: Duration, to: Duration) -> Measured {
+    let query = Query::new(signal, BEGIN + from);
+    world.measure(&[query], BEGIN + to).pop().unwrap().unwrap()
+}
+
+fn counts(world: &World, side: Side, from: Duration, to: Duration) -> Counts {
+    match ask(world, Signal::Requests, from, to).sides.get(side) {
+        Reading::Counts(counts) => *counts,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn rate(world: &World, side: Side, from: Duration, to: Duration) -> f64 {
+    counts(world, side, from, to).error_rate().unwrap()
+}
+
+fn gauge(world: &World, name: &str, to: Duration) -> Reading {
+    ask(world, Signal::Custom(name.into()), Duration::ZERO, to).sides.canary.clone()
+}
+
+/// Checks a number within five parts in a hundred.
+#[track_caller]
+fn about(seen: f64, expected: f64) {
+    assert!((seen / expected - 1.0).abs() < 0.05, "{seen}, not about {expected}");
+}
+
+#[test]
+fn both_sides_share_the_traffic_and_fail_as_they_are_said_to() {
+    let simulation = simulation()
+        .stable(Service::healthy().errors(0.02))
+        .canary(Service::healthy().errors(0.05));
+    let world = halved(&simulation, Duration::ZERO);
+    for (side, errors) in [(Side::Stable, 0.02), (Side::Canary, 0.05)] {
+        let seen = counts(&world, side, Duration::ZERO, HOUR);
+        about(seen.total as f64, 360_000.0);
+        about(seen.error_rate().unwrap(), errors);
+    }
+    assert_eq!(
+        counts(&halved(&simulation, at("30m")), Side::Canary, Duration::ZERO, at("30m")).total,
+        0
+    );
+}
+
+#[test]
+fn load_changes_over_time() {
+    let bursts = simulation().traffic(Load::bursts(20.0, 400.0, "10m", "1m"));
+    let world = halved(&bursts, Duration::ZERO);
+    about(counts(&world, Side::Stable, at("10m"), at("11m")).total as f64, 200.0 * 60.0);
+    about(counts(&world, Side::Stable, at("11m"), at("20m")).total as f64, 10.0 * 540.0);
+    let day = simulation().traffic(Load::daily(200.0, 0.9));
+    let world = halved(&day, Duration::ZERO);
+    let night = counts(&world, Side::Stable, Duration::ZERO, HOUR).total;
+    assert!(counts(&world, Side::Stable, at("12h"), at("13h")).total > 10 * night);
+}
+
+#[test]
+fn errors_come_later_in_clusters_in_the_cold_and_on_one_pod() {
+    let later = simulation().canary(Service::healthy().errors(0.001).errors_from("30m", 0.1));
+    let world = halved(&later, Duration::ZERO);
+    assert!(rate(&world, Side::Canary, Duration::ZERO, at("30m")) < 0.002);
+    about(rate(&world, Side::Canary, at("30m"), HOUR), 0.1);
+    // A window over both is as bad as both together.
+    about(rate(&world, Side::Canary, Duration::ZERO, HOUR), 0.0505);
+
+    let cold = Service::healthy().errors(0.2);
+    let warming = simulation().canary(Service::healthy().errors(0.01).warming_up("5m", cold));
+    let world = halved(&warming, at("20m"));
+    about(rate(&world, Side::Canary, at("20m"), at("25m")), 0.2);
+    about(rate(&world, Side::Canary, at("25m"), HOUR), 0.01);
+
+    let pod = Service::healthy().errors(0.01).one_pod_of(4, Service::healthy().errors(0.5));
+    let world = halved(&simulation().canary(pod), Duration::ZERO);
+    about(rate(&world, Side::Canary, Duration::ZERO, HOUR), 0.25 * 0.5 + 0.75 * 0.01);
+
+    let spread = |service: Service| {
+        let world = halved(&simulation().canary(service.errors(0.02)), Duration::ZERO);
+        let minute = |i: u64| Duration::from_secs(60 * i);
+        let bad: Vec<f64> = (0..600)
+            .map(|i| counts(&world, Side::Canary, minute(i), minute(i + 1)).bad as f64)
+            .collect();
+        let mean = bad.iter().sum::<f64>() / 600.0;
+        about(mean, 120.0);
+        bad.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 600.0 / mean
+    };
+    assert!(spread(Service::healthy()) < 1.3);
+    assert!(spread(Service::healthy().clustered(5.0)) > 6.0);
+}
+
+#[test]
+fn an_outage_hits_both_sides() {
+    let world = halved(&simulation().outage("10m", "12m", 0.6), Duration::ZERO);
+    for side in Side::BOTH {
+        about(rate(&world, side, at("10m"), at("12m")), 0.6);
+        assert!(rate(&world, side, at("12m"), HOUR) < 0.002);
+    }
+}
+
+#[test]
+fn latency_has_its_median_and_its_tail() {
+    let quantile = |service: Service, q: f64, from: Duration, to: Duration| {
+        let world = halved(&simulation().canary(service), Duration::ZERO);
+        match ask(&world, Signal::Latency, from, to).sides.canary {
+            Reading::Buckets(buckets) => buckets.quantile(q).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let ms = Duration::from_millis;
+    let slow = Service::healthy().median(ms(200)).p95(ms(1_500));
+    about(quantile(slow.clone(), 0.5, Duration::ZERO, HOUR), 200.0);
+    about(quantile(slow.clone(), 0.95, Duration::ZERO, HOUR), 1_500.0);
+    let pods = Service::healthy().one_pod_of(2, slow.clone());
+    assert!(quantile(pods, 0.95, Duration::ZERO, HOUR) > 700.0);
+    let warming = Service::healthy().median(ms(50)).warming_up("10m", slow);
+    assert!(quantile(warming.clone(), 0.5, Duration::ZERO, at("10m")) > 150.0);
+    about(quantile(warming, 0.5, at("10m"), HOUR), 50.0);
+}
+
+#[test]
+fn gauges_stand_leak_and_count_restarts() {
+    let service =
+        Service::healthy().gauge("pool", 0.3).leak("memory", "30m", 0.4).restarts_every("7m");
+    let world = halved(&simulation().canary(service), Duration::ZERO);
+    assert_eq!(gauge(&world, "pool", HOUR), Reading::Value(0.3));
+    assert_eq!(gauge(&world, "cpu", HOUR), Reading::Value(0.4));
+    assert_eq!(gauge(&world, "memory", at("30m")), Reading::Value(0.5));
+    assert_eq!(gauge(&world, "memory", at("90m")), Reading::Value(0.9));
+    assert_eq!(gauge(&world, "restarts", at("15m")), Reading::Value(2.0));
+    let unknown = Query::new(Signal::Custom("unheard".into()), BEGIN);
+    assert!(world.measure(&[unknown], BEGIN + HOUR)[0].is_err());
+}
+
+#[test]
+fn what_is_silent_has_no_data() {
+    let world = halved(&simulation().canary(Service::healthy().silent()), Duration::ZERO);
+    let measured = ask(&world, Signal::Requests, Duration::ZERO, HOUR);
+    assert_eq!(measured.sides.canary, Reading::NoData);
+    assert_ne!(measured.sides.stable, Reading::NoData);
+}
+
+#[test]
+fn what_is_covered_ends_at_samples_that_have_arrived() {
+    let world = halved(&simulation().scrape("15s", "20s"), Duration::ZERO);
+    let covered = |from: &str, to: &str| {
+        let window = ask(&world, Signal::Requests, at(from), at(to)).covered;
+        (window.after.since(BEGIN), window.until.since(BEGIN))
+    };
+    assert_eq!(covered("0s", "60s"), (at("0s"), at("30s")));
+    assert_eq!(covered("32s", "90s"), (at("45s"), at("60s")));
+    let pending = ask(&world, Signal::Requests, at("45s"), at("60s"));
+    assert_eq!(pending, Measured::pending(BEGIN + at("45s")));
+}
+
+#[test]
+fn a_script_is_exact_and_adds_up() {
+    let scripted = simulation()
+        .script("requests", Side::Canary, [(at("0s"), 10.0)])
+        .script("error_rate", Side::Canary, [(at("0s"), 0.0), (at("1m"), 0.25)])
+        .script("pool", Side::Canary, [(at("0s"), 0.2), (at("1m"), f64::NAN)]);
+    let world = halved(&scripted, Duration::ZERO);
+    assert_eq!(counts(&world, Side::Canary, at("0s"), at("1m")), Counts::new(600, 0).unwrap());
+    assert_eq!(counts(&world, Side::Canary, at("0s"), at("2m")), Counts::new(1_200, 150).unwrap());
+    let mut sum = Counts::default();
+    for i in 0..400 {
+        let (from, to) = (Duration::from_millis(300 * i), Duration::from_millis(300 * (i + 1)));
+        sum.add(counts(&world, Side::Canary, from, to));
+    }
+    assert_eq!(sum, Counts::new(1_200, 150).unwrap());
+    assert_eq!(gauge(&world, "pool", at("59s")), Reading::Value(0.2));
+    assert_eq!(gauge(&world, "pool", at("60s")), Reading::NotFinite);
+}
+
+#[test]
+fn a_window_shows_the_same_whoever_asks_how_often() {
+    let service = Service::healthy().clustered(3.0).one_pod_of(3, Service::healthy().errors(0.3));
+    let world = halved(&simulation().canary(service), Duration::ZERO);
+    let queries = [Signal::Requests, Signal::Latency, Signal::Requests]
+        .map(|signal| Query::new(signal, BEGIN + at("5m")));
+    let together = world.measure(&queries, BEGIN + at("6m"));
+    for (query, answer) in queries.iter().zip(&together) {
+        assert_eq!(world.measure(std::slice::from_ref(query), BEGIN + at("6m")), [answer.clone()]);
+    }
+    let Reading::Counts(counts) = together[0].as_ref().unwrap().sides.canary else { panic!() };
+    let Reading::Buckets(buckets) = &together[1].as_ref().unwrap().sides.canary else { panic!() };
+    assert_eq!(counts.total, buckets.total());
+}
+
+#[test]
+fn many_runs_are_the_single_ones_together() {
+    let policy = Policy::builder("shop")
+        .stage("half", Weight::percent(50), at("10m"))
+        .stage("full", Weight::FULL, at("1m"))
+        .check(Check::worse_than_stable("errors", 1.25))
+        .build()
+        .unwrap();
+    let simulation = Simulation::of(&policy).canary(Service::healthy().errors(0.003)).seed(5);
+    let many = simulation.run_many(40);
+    let alone: Vec<_> = (5..45).map(|seed| simulation.clone().seed(seed).run()).collect();
+    let promoted = |report: &&canary_core::report::Report| {
+        report.outcome.as_ref().is_some_and(canary_core::record::Outcome::is_promoted)
+    };
+    let count = alone.iter().filter(promoted).count() as u64;
+    assert_eq!((many.promoted().hits, many.promoted().of), (count, 40));
+    assert_eq!(many.rolled_back(), many.rolled_back_by("errors"));
+    assert!(many.rolled_back().hits > 0 && count > 0, "{many:?}");
+    let worst = alone.iter().map(|report| report.canary_errors_served()).max().unwrap();
+    assert_eq!(many.canary_errors_served(1.0), worst);
+    let first = many.first_rolled_back().unwrap();
+    simulation.clone().seed(first).run().assert_rolled_back_by("errors");
+}

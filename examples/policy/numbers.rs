@@ -1,0 +1,62 @@
+//! What the options of `simulate` say.
+
+use std::time::Duration;
+
+use canary_core::simulate::Opening;
+
+use crate::words::read_duration;
+
+pub(crate) fn requests(text: &str) -> Result<f64, &'static str> {
+    number(text, |rps| rps > 0.0 && rps <= 1e6)
+        .ok_or("expected requests a second, more than 0 and at most 1000000")
+}
+
+pub(crate) fn share(text: &str) -> Result<f64, &'static str> {
+    number(text, |rate| (0.0..=1.0).contains(&rate))
+        .ok_or("expected a share from 0 to 1, such as 0.05 for 5%")
+}
+
+pub(crate) fn latency(text: &str) -> Result<Duration, &'static str> {
+    number(text, |ms| (0.001..=3.6e6).contains(&ms))
+        .map(|ms| Duration::from_secs_f64(ms / 1000.0))
+        .ok_or("expected milliseconds from 0.001 to 3600000")
+}
+
+pub(crate) fn time(text: &str) -> Result<Duration, &'static str> {
+    read_duration(text).ok_or("expected a time, such as 90s, 20m or 1h30m")
+}
+
+/// Reads `20m+10m`: from when, and for how long.
+pub(crate) fn span(text: &str) -> Result<(Duration, Duration), &'static str> {
+    let read = || {
+        let (from, length) = text.split_once('+')?;
+        Some((read_duration(from)?, read_duration(length)?))
+    };
+    read().ok_or("expected FROM+LENGTH, such as 20m+10m")
+}
+
+pub(crate) fn gauge(text: &str) -> Result<(String, f64), &'static str> {
+    let read = || {
+        let (name, value) = text.split_once('=')?;
+        Some((name.to_owned(), number(value, f64::is_finite)?))
+    };
+    read().ok_or("expected NAME=NUMBER, such as cpu=0.9")
+}
+
+/// Reads `oncall=30m`: who is asked, and what comes of it.
+pub(crate) fn opening(text: &str) -> Result<(String, Opening), &'static str> {
+    let read = || {
+        let (name, when) = text.split_once('=')?;
+        let opening = match when {
+            "never" => Opening::Never,
+            "reject" => Opening::Rejects,
+            when => Opening::After(read_duration(when)?),
+        };
+        Some((name.to_owned(), opening))
+    };
+    read().ok_or("expected NAME=never, NAME=reject or NAME=TIME, such as oncall=30m")
+}
+
+fn number(text: &str, fits: impl FnOnce(f64) -> bool) -> Option<f64> {
+    text.parse().ok().filter(|number| fits(*number))
+}
