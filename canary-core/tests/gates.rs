@@ -21,7 +21,8 @@ fn context(moment: Moment, stage: &str) -> GateContext {
 }
 
 async fn ask(gate: &dyn Gate) -> Result<Decision, PortError> {
-    gate.decide(&call_at(Timestamp::from_millis(1_000_000)), &context(Moment::Leaving, "half")).await
+    gate.decide(&call_at(Timestamp::from_millis(1_000_000)), &context(Moment::Leaving, "half"))
+        .await
 }
 
 /// What one gate says.
@@ -144,7 +145,8 @@ async fn a_window_tells_when_it_opens() {
     let now = Timestamp::from_millis(1_767_889_800_000);
     let hours = Calendar::open("* 9-16 * * MON-THU", "Europe/Berlin");
     let gate = WindowGate::new(&hours).unwrap();
-    let ask = |at| async move { gate.decide(&call_at(at), &context(Moment::Entering, "half")).await };
+    let ask =
+        |at| async move { gate.decide(&call_at(at), &context(Moment::Entering, "half")).await };
     let monday = Timestamp::from_millis(1_768_204_800_000);
     match ask.clone()(now).await.unwrap() {
         Decision::Wait { retry_after_ms, why } => {
@@ -179,7 +181,10 @@ async fn a_page_opens_with_the_status_headers_and_content_that_are_expected() {
     let json = |value: &str| HttpGate::get(page(&server)).expect_json("/checks/0/status", value);
     assert_eq!(heard(ask(&json("ready")).await), Says::Open);
     assert_eq!(heard(ask(&json("starting")).await), Says::Wait(5_000));
-    assert_eq!(heard(ask(&HttpGate::get(page(&server)).expect_status(204)).await), Says::Wait(5_000));
+    assert_eq!(
+        heard(ask(&HttpGate::get(page(&server)).expect_status(204)).await),
+        Says::Wait(5_000)
+    );
 
     let private = MockServer::start().await;
     let answer = Mock::given(header("x-canary", "true")).respond_with(ResponseTemplate::new(200));
@@ -228,7 +233,8 @@ async fn no_answer_is_no_wrong_answer() {
     let slow = server(ResponseTemplate::new(200).set_delay(Duration::from_secs(60))).await;
     let now = Timestamp::from_millis(1_000_000);
     let (rollout, epoch) = ("shop-1".parse().unwrap(), Epoch::new(1));
-    let hurry = Call::new(rollout, epoch, EffectId::new(1), 1, now, now + Duration::from_millis(50));
+    let hurry =
+        Call::new(rollout, epoch, EffectId::new(1), 1, now, now + Duration::from_millis(50));
     let answer = HttpGate::get(page(&slow)).decide(&hurry, &context(Moment::Leaving, "half")).await;
     assert_eq!(answer.unwrap_err().kind(), FailureKind::Timeout);
 }
