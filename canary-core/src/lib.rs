@@ -49,11 +49,12 @@
 //!
 //! | feature | brings | default |
 //! |---|---|---|
-//! | `driver` | the tokio driver and the stores | yes |
+//! | `driver` | the tokio driver, stores, gates and observers | yes |
 //! | `simulate` | the simulator | yes |
 //! | `json` | the file store, journals, reports as JSON | yes |
 //! | `yaml` | policies in the form that people write | |
 //! | `calendar` | gates that open by the calendar; comes with `yaml` | |
+//! | `http` | the gate that asks for a page | |
 //! | `test-util` | mocks, fakes and conformance suites | |
 //!
 //! A feature adds, it never changes a format or a default. Without features the crate needs neither tokio nor a
@@ -67,6 +68,8 @@ pub mod gate;
 #[cfg(feature = "json")]
 pub mod journal;
 pub mod lint;
+#[cfg(feature = "driver")]
+pub mod observe;
 pub mod policy;
 pub mod ports;
 pub mod record;

@@ -86,6 +86,23 @@ async fn a_line_that_was_cut_off_spoils_no_journal() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn any_number_of_holders_may_die_in_the_middle_of_a_line() {
+    let (first, second) = two_holders().await;
+    let records = replay(&[without_last_line(&first), &second].concat()[..]).unwrap();
+    // Each of these began a journal of its own and died in its first line.
+    let begin: Vec<u8> = second.trim_ascii_start().to_vec();
+    let dead = |length: usize| [b"\n".as_slice(), &begin[..length]].concat();
+    let cut = &first[..first.len() - 9];
+    for lengths in [vec![1], vec![5, 40], vec![12, 1, 300]] {
+        let dead: Vec<u8> = lengths.into_iter().flat_map(dead).collect();
+        let whole = [cut, &dead, &second].concat();
+        assert_eq!(replay(&whole[..]).unwrap(), records);
+        let kept = replay(without_last_line(&first)).unwrap();
+        assert_eq!(replay(&[cut, &dead].concat()[..]).unwrap(), kept, "nobody went on");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_line_that_is_whole_but_makes_no_sense_is_told() {
     let (first, _) = two_holders().await;
     let line = first.iter().filter(|byte| **byte == b'\n').count() + 1;

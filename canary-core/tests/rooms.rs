@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each room may import of the others, beside itself.
-const MAY_IMPORT: [(&str, &[&str]); 15] = [
+const MAY_IMPORT: [(&str, &[&str]); 16] = [
     ("value", &[]),
     ("policy", &["value"]),
     ("analysis", &["value", "policy"]),
@@ -19,12 +19,13 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("journal", &["value", "policy", "record", "rollout"]),
     ("simulate", &["value", "policy", "record", "report", "rollout", "ports"]),
     ("store", &["value", "policy", "rollout", "ports"]),
+    ("observe", &["value", "record", "ports"]),
     ("gate", &["value", "policy", "ports"]),
     (
         "driver",
         &["value", "policy", "record", "report", "rollout", "ports", "store", "journal", "gate"],
     ),
-    ("testing", &["value", "record", "ports", "simulate"]),
+    ("testing", &["value", "policy", "record", "ports", "simulate"]),
     ("lib", &[]),
 ];
 

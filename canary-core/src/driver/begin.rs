@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use super::execute::Ports;
 use super::fleet::Share;
 use super::handle::Stop;
+use super::looks::Looks;
 use super::observers::Observers;
 use super::runner::Runner;
 use super::saver::Saver;
@@ -210,6 +211,9 @@ impl Parts {
         // The rollout goes on by the policy that it began with, whatever the builder was given.
         let policy = Arc::new(Policy::from_spec(held.claim.policy.clone())?);
         let ready = self.made_ready(&policy, goal)?;
+        if held.claim.state.has_workload() && ready.workload.is_none() {
+            return Err(StartError::NoWorkload { rollout: held.claim.state.rollout().clone() });
+        }
         #[cfg(feature = "json")]
         if let Some(journal) = &ready.journal {
             let (policy, snapshot) = (held.claim.policy.clone(), held.claim.state.clone());
@@ -310,6 +314,7 @@ impl Parts {
                 spread: self.share.map_or(0, |_| Share::spread(rollout.id())),
             },
             observers: Observers::new(rollout.id(), self.observers),
+            looks: Looks::every(rollout.policy().every()),
             rollout,
             clock,
             #[cfg(feature = "json")]

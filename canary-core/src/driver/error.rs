@@ -36,6 +36,14 @@ pub enum StartError {
     /// No router was given.
     #[error("a rollout needs a router: call `.router(..)`")]
     NoRouter,
+    /// The rollout in the store runs its versions, and nothing was given that does.
+    #[error(
+        "the rollout {rollout} runs its versions, so it needs a workload: call `.workload(..)`"
+    )]
+    NoWorkload {
+        /// The rollout.
+        rollout: RolloutId,
+    },
     /// The router cannot do what the policy asks for.
     #[error("the router cannot {}", .lacks.join("; it cannot "))]
     RouterLacks {

@@ -35,6 +35,7 @@ mod fleet;
 mod handle;
 #[cfg(feature = "json")]
 mod journal;
+mod looks;
 mod needs;
 mod observers;
 mod runner;

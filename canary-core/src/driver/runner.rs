@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::execute::Ports;
 use super::handle::{Done, Envelope, Finished, Stop};
+use super::looks::{self, Looks};
 use super::observers::Observers;
 use super::work::Work;
 use super::{Clock, DriverError};
@@ -26,6 +27,7 @@ pub(super) struct Runner {
     pub(super) done: watch::Sender<Done>,
     pub(super) stop: watch::Receiver<Stop>,
     pub(super) work: Work,
+    pub(super) looks: Looks,
 }
 
 impl Runner {
@@ -42,6 +44,7 @@ impl Runner {
     }
 
     async fn drive(&mut self, first: Vec<Effect>) -> Result<Finished, DriverError> {
+        self.looks.plan(self.clock.instant(self.clock.now()));
         self.carry_out(first);
         loop {
             if self.rollout.is_settled()
@@ -80,7 +83,16 @@ impl Runner {
                 self.work.owe(&command.id, answer);
                 Ok(Some(Event::Command(command)))
             }
-            event = self.work.next() => event,
+            event = self.work.next() => {
+                if self.work.looked() {
+                    self.looks.plan(self.clock.instant(self.clock.now()));
+                }
+                event
+            }
+            () = self.looks.due() => {
+                self.work.look(self.ports.clone(), looks::call(&self.rollout, self.clock));
+                Ok(None)
+            }
             () = sleep => Ok(Some(Event::Tick)),
         }
     }

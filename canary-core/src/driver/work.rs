@@ -7,6 +7,7 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::DriverError;
 use super::execute::Ports;
+use super::looks;
 use crate::ports::{Call, PortError};
 use crate::rollout::{Action, Answer, Event, Reply};
 use crate::value::{CommandId, EffectId, Failure, FailureKind};
@@ -20,18 +21,23 @@ pub(super) struct Work {
     /// The calls by effect and try: one that was cancelled may end after the next one began.
     running: HashMap<(EffectId, u32), AbortHandle>,
     asked: HashMap<CommandId, Vec<oneshot::Sender<Answer>>>,
+    look: Option<AbortHandle>,
+    /// Whether a look at the route has ended since somebody asked.
+    looked: bool,
 }
 
 #[derive(Clone, Debug)]
 enum Job {
     Save { rev: u64 },
     Call { id: EffectId, attempt: u32, action: Action },
+    Look,
 }
 
 #[derive(Debug)]
 enum Answered {
     Saved { rev: u64, result: Result<(), PortError> },
     Replied { id: EffectId, attempt: u32, reply: Reply },
+    Looked(Option<Event>),
 }
 
 impl Work {
@@ -53,6 +59,19 @@ impl Work {
             Answered::Replied { id, attempt, reply }
         });
         self.running.insert((id, attempt), abort);
+    }
+
+    /// Looks at the route.
+    pub(super) fn look(&mut self, ports: Ports, call: Call) {
+        self.begin(
+            Job::Look,
+            async move { Answered::Looked(looks::look(&*ports.router, &call).await) },
+        );
+    }
+
+    /// Tells whether a look at the route has ended since this was last asked.
+    pub(super) const fn looked(&mut self) -> bool {
+        std::mem::replace(&mut self.looked, false)
     }
 
     fn begin(
@@ -100,7 +119,8 @@ impl Work {
 
     /// Drops every call, and waits for the save that is under way.
     pub(super) async fn finish_saves(&mut self) {
-        self.running.drain().for_each(|(_, call)| call.abort());
+        let calls = self.running.drain().map(|(_, call)| call);
+        calls.chain(self.look.take()).for_each(|call| call.abort());
         while self.tasks.join_next().await.is_some() {}
     }
 
@@ -131,6 +151,10 @@ impl Work {
             {
                 Err(DriverError::Fenced)
             }
+            Answered::Looked(event) => {
+                self.looked = true;
+                Ok(event)
+            }
             Answered::Replied { id, attempt, reply } => {
                 self.running.remove(&(id, attempt));
                 Ok(Some(Event::Reply { id, attempt, reply }))
@@ -143,6 +167,7 @@ impl Job {
     /// Answers for a task that panicked.
     fn panicked(self) -> Answered {
         match self {
+            Self::Look => Answered::Looked(None),
             Self::Save { rev } => {
                 let error = PortError::new(FailureKind::Internal, "the store: it panicked");
                 Answered::Saved { rev, result: Err(error) }

@@ -23,6 +23,8 @@ mod function;
 #[cfg(feature = "http")]
 mod http;
 mod not;
+#[cfg(feature = "calendar")]
+mod window;
 
 pub use all_of::AllOf;
 pub use any_of::AnyOf;
@@ -30,6 +32,8 @@ pub use function::FnGate;
 #[cfg(feature = "http")]
 pub use http::HttpGate;
 pub use not::Not;
+#[cfg(feature = "calendar")]
+pub use window::WindowGate;
 
 use std::sync::Arc;
 
@@ -55,7 +59,16 @@ pub(crate) fn of(kind: &GateKind) -> Result<Arc<dyn Gate>, String> {
             "it asks for a page: build canary-core with the feature `http`, or call `.gate(name, ..)`"
                 .to_owned(),
         ),
-        GateKind::Window(_) => Err("call `.gate(name, ..)`".to_owned()),
+        #[cfg(feature = "calendar")]
+        GateKind::Window(calendar) => match WindowGate::new(calendar) {
+            Ok(gate) => Ok(Arc::new(gate)),
+            Err(error) => Err(error.to_string()),
+        },
+        #[cfg(not(feature = "calendar"))]
+        GateKind::Window(_) => Err(
+            "it opens by the calendar: build canary-core with the feature `calendar`, or call `.gate(name, ..)`"
+                .to_owned(),
+        ),
         GateKind::Alerts(_) => Err(
             "it looks at alerts: supply the gate of your metrics adapter with `.gate(name, ..)`"
                 .to_owned(),

@@ -11,8 +11,8 @@ use crate::policy::Moment;
 use crate::value::{GateName, Weight, millis};
 
 /// Decides whether a rollout may go on.
-#[async_trait]
 #[cfg_attr(feature = "test-util", mockall::automock)]
+#[async_trait]
 pub trait Gate: fmt::Debug + Send + Sync + 'static {
     /// Decides now; asked again after `retry_after` for as long as it says [`Decision::Wait`].
     ///

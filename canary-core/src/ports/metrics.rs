@@ -8,8 +8,8 @@ use super::{Call, PortError};
 use crate::value::{Measured, Query, Timestamp};
 
 /// Measures both versions.
-#[async_trait]
 #[cfg_attr(feature = "test-util", mockall::automock)]
+#[async_trait]
 pub trait MetricSource: fmt::Debug + Send + Sync + 'static {
     /// Answers each query, in their order, with what happened after its cursor and up to `until`.
     ///

@@ -12,6 +12,7 @@ use crate::value::{Traffic, Version, Weight};
 ///
 /// One value stands for one target and its two destinations. The conformance
 /// suite (`canary_core::router_conformance!`) checks what the methods promise.
+// Below `async_trait`, unlike the other ports: it cannot read `Option<&Version>`. So the mock's futures are boxed by hand.
 #[async_trait]
 #[cfg_attr(feature = "test-util", mockall::automock)]
 pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {

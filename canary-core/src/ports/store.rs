@@ -11,8 +11,8 @@ use crate::rollout::Snapshot;
 use crate::value::{FailureKind, Revision, RolloutId, Target, Timestamp};
 
 /// Keeps one rollout for each target, changed by compare-and-set only.
-#[async_trait]
 #[cfg_attr(feature = "test-util", mockall::automock)]
+#[async_trait]
 pub trait StateStore: fmt::Debug + Send + Sync + 'static {
     /// Reads what is kept for a target, `None` if nothing was ever.
     ///

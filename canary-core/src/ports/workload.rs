@@ -14,8 +14,8 @@ use crate::value::{Side, Weight};
 /// Every method says what shall be and answers how far it is, without waiting for it: it is asked again until it is
 /// done. To be correct, doing any of them twice does no harm, none touches the route, and at no time are both
 /// versions down.
-#[async_trait]
 #[cfg_attr(feature = "test-util", mockall::automock)]
+#[async_trait]
 pub trait Workload: fmt::Debug + Send + Sync + 'static {
     /// Makes the canary large enough and tells how much it is ready for.
     ///

@@ -194,6 +194,38 @@ pub enum Content {
     },
 }
 
+impl Content {
+    /// Returns its kind's stable name, as it stands in JSON.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Started { .. } => "started",
+            Self::FastReturn { .. } => "fast_return",
+            Self::Restored { .. } => "restored",
+            Self::CanaryReady { .. } => "canary_ready",
+            Self::CanaryNotReady { .. } => "canary_not_ready",
+            Self::StageEntered { .. } => "stage_entered",
+            Self::TrafficAccepted { .. } => "traffic_accepted",
+            Self::Drifted { .. } => "drifted",
+            Self::Judged(_) => "judged",
+            Self::Asked { .. } => "asked",
+            Self::Excused { .. } => "excused",
+            Self::GateAsked { .. } => "gate_asked",
+            Self::GateOpened { .. } => "gate_opened",
+            Self::Commanded { .. } => "commanded",
+            Self::CallFailed { .. } => "call_failed",
+            Self::RollbackDecided { .. } => "rollback_decided",
+            Self::Stuck { .. } => "stuck",
+            Self::Stalled { .. } => "stalled",
+            Self::PointOfNoReturn => "point_of_no_return",
+            Self::StableReplaced { .. } => "stable_replaced",
+            Self::StableRestored => "stable_restored",
+            Self::Retired { .. } => "retired",
+            Self::Ended { .. } => "ended",
+        }
+    }
+}
+
 /// Says what a tick showed and what follows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]

@@ -82,6 +82,12 @@ impl Snapshot {
         self.state.epoch
     }
 
+    /// Tells whether there was something that ran the versions.
+    #[must_use]
+    pub const fn has_workload(&self) -> bool {
+        self.state.workload
+    }
+
     /// Returns where the rollout stood.
     #[must_use]
     pub const fn phase(&self) -> &Phase {

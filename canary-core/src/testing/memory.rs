@@ -16,9 +16,16 @@ use crate::value::{EffectId, Epoch, FailureKind, RolloutId, Traffic, Version};
 ///
 /// canary_core::router_conformance!(|| async { MemoryRouter::new() });
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct MemoryRouter {
     route: Arc<Mutex<Route>>,
+    capabilities: Capabilities,
+}
+
+impl Default for MemoryRouter {
+    fn default() -> Self {
+        Self { route: Arc::default(), capabilities: Capabilities::everything() }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -31,10 +38,24 @@ struct Route {
 }
 
 impl MemoryRouter {
-    /// Makes a route of its own.
+    /// Makes a route of its own, on which everything can be done.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Says that less can be done.
+    #[must_use]
+    pub fn capable_of(mut self, capabilities: Capabilities) -> Self {
+        self.capabilities = capabilities;
+        self
+    }
+
+    /// Changes the route as somebody else would, who asks nobody.
+    pub fn meddle(&self, traffic: Traffic) {
+        let mut route = self.route();
+        route.traffic = traffic;
+        route.writes += 1;
     }
 
     /// Returns the traffic as it is now.
@@ -51,7 +72,7 @@ impl MemoryRouter {
 #[async_trait]
 impl TrafficRouter for MemoryRouter {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
+        self.capabilities.clone()
     }
 
     async fn observe(&self, _call: &Call) -> Result<Observed, PortError> {
@@ -87,7 +108,7 @@ impl Route {
         }
         match at {
             Some(version) if *version != self.version() => conflict("the route has changed"),
-            None if traffic.canary > self.traffic.canary => conflict("a raise needs a version"),
+            None if !traffic.is_within(&self.traffic) => conflict("a raise needs a version"),
             Some(_) | None => Ok(()),
         }
     }

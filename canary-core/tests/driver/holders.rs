@@ -1,0 +1,160 @@
+//! Who holds a rollout: slow stores, other clocks, a second holder.
+
+use canary_core::driver::{Clock, Driver, DriverBuilder, DriverError, StartError};
+use canary_core::policy::{Check, Policy};
+use canary_core::store::MemoryStore;
+use canary_core::testing::{MemoryRouter, WorldPorts};
+use canary_core::value::{Timestamp, Traffic, Weight};
+
+use crate::support::{
+    Fault, Kind, Router, Store, ana, builder, id, in_world, plain, s, simulation, until,
+};
+
+/// A time of the system's clock.
+const T: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+/// Longer than a store may take.
+const LATE: Kind = Kind::Late(std::time::Duration::from_secs(11));
+
+#[tokio::test(start_paused = true)]
+async fn a_second_rollout_of_the_target_is_told_who_has_it() {
+    let store = MemoryStore::new();
+    let ports = WorldPorts::new(simulation(0.001).world());
+    let first =
+        in_world(&ports).store(store.clone()).start("shop-1".parse().unwrap()).await.unwrap();
+    let second = in_world(&ports).store(store.clone()).start("shop-2".parse().unwrap()).await;
+    match second {
+        Err(StartError::Busy { rollout, .. }) => assert_eq!(rollout.as_str(), "shop-1"),
+        other => panic!("{other:?}"),
+    }
+    first.finished().await.unwrap();
+    // An ended rollout gives the target free.
+    let third = in_world(&ports).store(store).start("shop-3".parse().unwrap()).await.unwrap();
+    third.stop();
+    assert_eq!(third.finished().await, Err(DriverError::Stopped));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_was_replaced_raises_nothing_any_more() {
+    let store = MemoryStore::new();
+    let ports = WorldPorts::new(simulation(0.001).world());
+    let frozen =
+        in_world(&ports).store(store.clone()).start("shop-1".parse().unwrap()).await.unwrap();
+    tokio::time::sleep(s(20)).await;
+    let new = in_world(&ports).store(store).resume().await.unwrap().expect("one is under way");
+    assert_eq!(frozen.finished().await, Err(DriverError::Fenced));
+    assert!(new.finished().await.unwrap().outcome().is_promoted());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_slow_save_is_no_other_holder() {
+    let (store, route) = (Store::default(), MemoryRouter::new());
+    let ours = builder().router(route.clone()).store(store.clone());
+    let handle = ours.start(id("shop-1")).await.unwrap();
+    tokio::time::sleep(s(5)).await;
+    store.writing.set(LATE);
+    // It changes the state, so it is saved.
+    handle.pause(&ana()).await.unwrap();
+    store.writing.set(Kind::None);
+    handle.resume(&ana()).await.unwrap();
+    let end = handle.finished().await;
+    assert!(end.is_ok(), "{end:?}, and the route stands at {:?}", route.traffic());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_is_not_left_because_a_save_was_slow() {
+    let (store, router) = (Store::default(), Router::default());
+    let ours = builder().router(router.clone()).store(store.clone());
+    let handle = ours.start(id("shop-1")).await.unwrap();
+    until(&handle, |status| status.weight == Weight::percent(50)).await;
+    router.lowering.set(Kind::Fails(12));
+    store.writing.set(LATE);
+    handle.abort("bad", &ana()).await.unwrap();
+    tokio::time::sleep(s(60)).await;
+    assert_eq!(router.route.traffic(), Traffic::all_stable());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_whose_answer_is_late_is_ours_all_the_same() {
+    let store = Store { writing: Fault::of(LATE), ..Store::default() };
+    let rollout = builder().store(store.clone()).start(id("shop-1")).await.unwrap();
+    store.writing.set(Kind::None);
+    assert!(rollout.finished().await.unwrap().outcome().is_promoted());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_behind_does_not_stop_the_next_holder() {
+    let (store, route) = (MemoryStore::new(), MemoryRouter::new());
+    let at = |t| builder().router(route.clone()).store(store.clone()).clock(Clock::starting_at(t));
+    let first = at(T).start(id("shop-1")).await.unwrap();
+    tokio::time::sleep(s(5)).await;
+    first.stop();
+    first.finished().await.unwrap_err();
+    let next = at(T - s(3600)).resume().await.unwrap().unwrap();
+    let end = tokio::time::timeout(s(1800), next.finished()).await;
+    assert!(end.is_ok(), "two minutes of holds are left: {:?}", next.status().borrow().waiting);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_may_come_again_with_an_earlier_clock() {
+    let (store, route) = (MemoryStore::new(), MemoryRouter::new());
+    let at = |t| builder().router(route.clone()).store(store.clone()).clock(Clock::starting_at(t));
+    at(T).start(id("shop-1")).await.unwrap().finished().await.unwrap();
+    let again = at(T - s(3600)).start(id("shop-1")).await.unwrap();
+    let end = tokio::time::timeout(s(7200), again.finished()).await;
+    assert!(end.is_ok(), "never ends: {:?}", again.status().borrow().phase);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ended_while_the_store_was_down_is_not_raised_again() {
+    let (store, route) = (Store::default(), MemoryRouter::new());
+    let ours = || builder().router(route.clone()).store(store.clone());
+    let handle = ours().start(id("shop-1")).await.unwrap();
+    tokio::time::sleep(s(5)).await;
+    store.writing.set(Kind::Fails(usize::MAX));
+    handle.abort("bad", &ana()).await.unwrap();
+    let ended = handle.finished().await.unwrap();
+    assert!(!ended.outcome().is_promoted());
+    assert_eq!(route.traffic(), Traffic::all_stable());
+    store.writing.set(Kind::None);
+    let again = ours().resume().await.unwrap().expect("it is taken up to be told");
+    let again = again.finished().await.unwrap();
+    assert!(!again.outcome().is_promoted(), "{} then {}", ended.outcome(), again.outcome());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_goes_on_by_its_own_policy() {
+    let (store, route) = (MemoryStore::new(), MemoryRouter::new());
+    let ours = |builder: DriverBuilder| builder.router(route.clone()).store(store.clone());
+    let first = ours(builder()).start(id("shop-1")).await.unwrap();
+    tokio::time::sleep(s(5)).await;
+    first.stop();
+    first.finished().await.unwrap_err();
+    // This one would need a metric source.
+    let other = Policy::builder("shop")
+        .stage("full", Weight::FULL, s(1))
+        .check(Check::above("e", "error_rate", 0.1))
+        .build()
+        .unwrap();
+    let resumed = ours(Driver::builder(other)).resume().await.unwrap().unwrap();
+    let report = resumed.finished().await.unwrap().report().clone();
+    assert_eq!(report.stages.len(), plain().stages().len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_is_taken_up_without_its_policy() {
+    let store = MemoryStore::new();
+    let target: canary_core::value::Target = "shop".parse().unwrap();
+    let resumer = || Driver::resumer(target.clone()).store(store.clone());
+    assert!(resumer().resume().await.unwrap().is_none());
+    let route = MemoryRouter::new();
+    let first = builder().router(route.clone()).store(store.clone());
+    let first = first.start(id("shop-1")).await.unwrap();
+    tokio::time::sleep(s(5)).await;
+    first.stop();
+    first.finished().await.unwrap_err();
+    assert!(matches!(resumer().resume().await, Err(StartError::NoRouter)));
+    let next = resumer().router(route).resume().await.unwrap().unwrap();
+    assert_eq!((next.id(), next.target()), (&id("shop-1"), &target));
+    assert!(next.finished().await.unwrap().outcome().is_promoted());
+}

@@ -1,0 +1,15 @@
+//! The driver under a paused clock: in the simulator's world, against faulty ports, in fleets.
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+mod commands;
+mod deaths;
+mod faults;
+mod fleet;
+mod holders;
+mod observers;
+mod phases;
+mod simulated;
+mod sources;
+mod start;
+mod supersede;
+mod support;

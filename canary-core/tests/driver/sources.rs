@@ -1,0 +1,143 @@
+//! Several metric sources, each answering for itself.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use canary_core::driver::{Clock, Driver, DriverBuilder, StartError};
+use canary_core::policy::{Check, MetricQuery, MetricSpec, Policy, PolicySpec, Stage};
+use canary_core::ports::{Call, MetricSource, PortError};
+use canary_core::record::{Content, Judgement};
+use canary_core::testing::{MemoryRouter, Recorder};
+use canary_core::value::{Counts, Measured, Query, Reading, Signal, Timestamp, Weight, Window};
+
+use crate::support::{BEGIN, id, s};
+
+/// Answers with healthy numbers, wrongly many answers, or not at all; notes what it was asked.
+#[derive(Clone, Debug, Default)]
+struct Numbers {
+    mood: Mood,
+    asked: Arc<Mutex<Vec<Query>>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Mood {
+    #[default]
+    Well,
+    Hangs,
+    Panics,
+    SaysTooLittle,
+}
+
+#[async_trait]
+impl MetricSource for Numbers {
+    async fn measure(
+        &self,
+        _: &Call,
+        queries: &[Query],
+        until: Timestamp,
+    ) -> Vec<Result<Measured, PortError>> {
+        self.asked.lock().unwrap().extend_from_slice(queries);
+        match self.mood {
+            Mood::Hangs => std::future::pending().await,
+            Mood::Panics => panic!("a defect of the source"),
+            Mood::SaysTooLittle => return Vec::new(),
+            Mood::Well => {}
+        }
+        let answer = |query: &Query| {
+            let reading = match &query.signal {
+                Signal::Requests => Reading::Counts(Counts::new(1000, 0).unwrap()),
+                Signal::Custom(_) => Reading::Value(0.5),
+                _ => Reading::NoData,
+            };
+            Ok(Measured::new(Window::new(query.after, until), reading.clone(), reading))
+        };
+        queries.iter().map(answer).collect()
+    }
+}
+
+/// Looks at errors of the source without a name, and at one number of each of two named ones.
+fn policy() -> Policy {
+    let mut spec = PolicySpec::new("shop");
+    spec.every_ms = 10_000;
+    spec.stages = vec![Stage::new("full", Weight::FULL, s(60))];
+    let query = |source: &str| {
+        let mut query: MetricQuery = serde_json::from_str("{}").unwrap();
+        query.source = Some(source.into());
+        MetricSpec::Query(query)
+    };
+    spec.metrics =
+        BTreeMap::from([("pool".to_owned(), query("db")), ("cost".to_owned(), query("bills"))]);
+    spec.checks = vec![
+        Check::above("errors", "error_rate", 0.05),
+        Check::above("pool", "pool", 0.9),
+        Check::above("cost", "cost", 0.9),
+    ];
+    Policy::from_spec(spec).unwrap()
+}
+
+fn asking(db: &Numbers, bills: &Numbers) -> DriverBuilder {
+    Driver::builder(policy())
+        .router(MemoryRouter::new())
+        .metrics(Numbers::default())
+        .source("db", db.clone())
+        .source("bills", bills.clone())
+        .clock(Clock::starting_at(BEGIN))
+}
+
+/// Returns what the first look found of each check, and how long it took.
+async fn first_look(builder: DriverBuilder) -> (BTreeMap<String, String>, std::time::Duration) {
+    let recorder = Recorder::new();
+    let handle = builder.observer(recorder.clone()).start(id("shop-1")).await.unwrap();
+    tokio::time::sleep(s(25)).await;
+    handle.stop();
+    handle.finished().await.unwrap_err();
+    let records = recorder.records();
+    let look = records.iter().find_map(|record| match &record.content {
+        Content::Judged(judgement) => Some((judgement, record.at)),
+        _ => None,
+    });
+    let (judgement, at): (&Judgement, Timestamp) = look.expect("it looked");
+    let found = judgement.checks.iter().map(|c| (c.check.to_string(), c.to_string())).collect();
+    (found, at.since(BEGIN + s(10)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_source_is_asked_for_its_own() {
+    let (db, bills) = (Numbers::default(), Numbers::default());
+    let (_, took) = first_look(asking(&db, &bills)).await;
+    assert_eq!(took, s(0));
+    for (source, name, metric) in [(&db, "db", "pool"), (&bills, "bills", "cost")] {
+        let asked = source.asked.lock().unwrap();
+        assert!(!asked.is_empty());
+        for query in &*asked {
+            assert_eq!(query.source.as_deref(), Some(name));
+            assert_eq!(query.signal, Signal::Custom(metric.into()));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_goes_wrong_spoils_its_own_answers_alone() {
+    for (mood, says) in [
+        (Mood::Hangs, "timeout"),
+        (Mood::Panics, "it panicked"),
+        (Mood::SaysTooLittle, "0 answers to 1 queries"),
+    ] {
+        let db = Numbers { mood, ..Numbers::default() };
+        let (found, took) = first_look(asking(&db, &Numbers::default())).await;
+        assert!(found["pool"].contains(says), "{mood:?}: {found:?}");
+        for check in ["errors", "cost"] {
+            assert!(!found[check].contains("cannot be measured"), "{mood:?}: {found:?}");
+        }
+        assert!(took < s(10), "the others' answers came in time: {took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_nobody_supplies_refuses_the_start() {
+    let builder = Driver::builder(policy()).router(MemoryRouter::new()).metrics(Numbers::default());
+    let error = builder.source("db", Numbers::default()).start(id("shop-1")).await.unwrap_err();
+    assert!(matches!(&error, StartError::MissingSources { sources } if sources.len() == 1));
+    assert!(error.to_string().contains("nobody supplies: bills; call `.source"), "{error}");
+}
