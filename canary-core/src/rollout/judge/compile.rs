@@ -1,11 +1,13 @@
 //! From a policy to the plan of its judge.
 
+use std::sync::Arc;
+
 use super::plan::{
     AbPlan, CheckPlan, HistoryPlan, Metered, Need, NeededBy, Node, Over, Place, Plan, Read,
 };
 use crate::analysis::{EvidenceLimits, Starts};
 use crate::policy::{
-    Check, CheckKind, Limit, Metric, MetricSpec, Policy, Quantile, ScorePart, Stage,
+    Check, CheckKind, HARD_LIMIT, Limit, Metric, MetricSpec, Policy, Quantile, ScorePart, Stage,
 };
 use crate::record::Combination;
 use crate::value::{Query, Signal, Timestamp, Weight};
@@ -13,6 +15,7 @@ use crate::value::{Query, Signal, Timestamp, Weight};
 impl Plan {
     pub(super) fn of(policy: &Policy) -> Self {
         let mut plan = Self {
+            hard_limit: Arc::from(HARD_LIMIT),
             queries: vec![query(policy, Signal::Requests)],
             summed: vec![true],
             checks: Vec::new(),

@@ -9,7 +9,7 @@ use super::sight::{Said, Sight, said};
 use super::tracks::State;
 use super::tracks::Track;
 use super::{Judge, Work, counted, fresh, measured_at};
-use crate::policy::{HARD_LIMIT, Policy, Quantile, Then};
+use crate::policy::{Policy, Quantile, Then};
 use crate::record::{CheckResult, Finding, Judgement, Ruling, Verdict};
 use crate::value::{
     BySide, Failure, Measured, Query, Reading, Signal, Timestamp, Weight, Window, millis,
@@ -153,7 +153,8 @@ impl Judge {
             let rules = Rules::of_hard_limit(policy);
             let (verdict, finding) = counted::hard_limit(weight, sight.said(0));
             let consequence = hard_limit.take(&rules, verdict, now);
-            let result = CheckResult::new(Arc::from(HARD_LIMIT), verdict, Then::RollBack, finding);
+            let result =
+                CheckResult::new(Arc::clone(&plan.hard_limit), verdict, Then::RollBack, finding);
             verdicts.push(result, &consequence);
         }
         for (i, (check, memory)) in policy.checks().iter().zip(checks).enumerate() {

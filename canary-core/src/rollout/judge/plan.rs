@@ -1,6 +1,7 @@
 //! What follows from a policy for its judge, worked out once.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::analysis::EvidenceLimits;
@@ -11,6 +12,8 @@ use crate::value::{GateName, Query, Weight};
 /// Says where each check finds what it looks at.
 #[derive(Debug)]
 pub(super) struct Plan {
+    /// The hard limit's name, shared by all of its results.
+    pub(super) hard_limit: Arc<str>,
     /// What is measured at each look, the requests first.
     pub(super) queries: Vec<Query>,
     /// Of which of them each stage's own sum is kept.
