@@ -83,9 +83,8 @@ fn too_few_requests_are_gathered_on() {
 #[test]
 fn user_metrics_are_asked_for_as_the_policy_says() {
     let mut spec = spec(vec![Check::above("pool", "pool", 0.9)]);
-    let mut asked = crate::policy::MetricQuery::default();
-    asked.source = Some("prom".into());
-    asked.query = Some("db_pool".into());
+    let asked =
+        crate::policy::MetricQuery { source: Some("prom".into()), query: Some("db_pool".into()) };
     spec.metrics.insert("pool".to_owned(), crate::policy::MetricSpec::Query(asked));
     let bench = Bench::with(spec);
     let queries = bench.judge.queries();
