@@ -50,7 +50,7 @@ Examples, after `cargo run --example policy --`:
 enum Job {
     Lint(lint::Options),
     Show(show::Options),
-    Simulate(simulate::Options),
+    Simulate(Box<simulate::Options>),
 }
 
 fn main() -> ExitCode {

@@ -1,6 +1,7 @@
 //! The policy language and its builder.
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
+mod any;
 mod builder;
 mod modes;
 mod refusals;
