@@ -46,7 +46,7 @@ fn rate(world: &World, side: Side, from: Duration, to: Duration) -> f64 {
 }
 
 fn gauge(world: &World, name: &str, to: Duration) -> Reading {
-    ask(world, Signal::Custom(name.into()), Duration::ZERO, to).sides.canary.clone()
+    ask(world, Signal::Custom(name.into()), Duration::ZERO, to).sides.canary
 }
 
 /// Checks a number within five parts in a hundred.
@@ -208,7 +208,10 @@ fn a_window_shows_the_same_whoever_asks_how_often() {
         .map(|signal| Query::new(signal, BEGIN + at("5m")));
     let together = world.measure(&queries, BEGIN + at("6m"));
     for (query, answer) in queries.iter().zip(&together) {
-        assert_eq!(world.measure(std::slice::from_ref(query), BEGIN + at("6m")), [answer.clone()]);
+        assert_eq!(
+            world.measure(std::slice::from_ref(query), BEGIN + at("6m")),
+            std::slice::from_ref(answer)
+        );
     }
     let Reading::Counts(counts) = together[0].as_ref().unwrap().sides.canary else { panic!() };
     let Reading::Buckets(buckets) = &together[1].as_ref().unwrap().sides.canary else { panic!() };
@@ -236,5 +239,5 @@ fn many_runs_are_the_single_ones_together() {
     let worst = alone.iter().map(|report| report.canary_errors_served()).max().unwrap();
     assert_eq!(many.canary_errors_served(1.0), worst);
     let first = many.first_rolled_back().unwrap();
-    simulation.clone().seed(first).run().assert_rolled_back_by("errors");
+    simulation.seed(first).run().assert_rolled_back_by("errors");
 }

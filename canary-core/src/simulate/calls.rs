@@ -136,7 +136,7 @@ impl<F: FnMut(&Record)> Run<'_, F> {
         if self.plan.needs_store()
             && let Some(at) = self.process(process)
         {
-            at.saving = Some(at.rollout.snapshot());
+            at.saving = Some(Box::new(at.rollout.snapshot()));
         }
         match self.mishap(Port::Store) {
             None => self.save(process, rev),

@@ -89,7 +89,10 @@ impl World {
             let bad = if cluster > 1.0 {
                 draw.clustered(total, rate, cluster)
             } else {
-                draw.binomial(total, &Chance::of(rate))
+                let (usual, chance) = self.errors.get(side);
+                // Beyond twelve digits nobody sees a difference.
+                let is_usual = (rate - usual).abs() < 1e-12;
+                draw.binomial(total, &if is_usual { *chance } else { Chance::of(rate) })
             };
             let mut counts = Counts::default();
             (counts.total, counts.bad) = (total, bad);

@@ -17,8 +17,8 @@ pub(super) struct Process {
     pub(super) inbox: VecDeque<Event>,
     /// The revision of the store that it believes to be the last.
     pub(super) revision: u64,
-    /// What is to be saved next.
-    pub(super) saving: Option<Snapshot>,
+    /// What is to be saved next; boxed, since it is large and most runs save nothing.
+    pub(super) saving: Option<Box<Snapshot>>,
     /// Until when it stands still.
     pub(super) frozen_until: Timestamp,
     /// How far its clock is ahead, in milliseconds.
@@ -29,7 +29,7 @@ pub(super) struct Process {
 #[derive(Default)]
 pub(super) struct Store {
     pub(super) revision: u64,
-    pub(super) saved: Option<Snapshot>,
+    pub(super) saved: Option<Box<Snapshot>>,
 }
 
 impl Process {
@@ -44,7 +44,7 @@ impl Process {
         let local = shifted(now, ahead_ms);
         let restored = store.saved.clone().and_then(|saved| {
             // A snapshot of this very policy always fits it.
-            Rollout::restore(saved, Arc::clone(&plan.policy)).ok()
+            Rollout::restore(*saved, Arc::clone(&plan.policy)).ok()
         });
         let (rollout, effects) = match restored {
             Some(mut rollout) => {

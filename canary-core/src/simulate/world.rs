@@ -1,6 +1,7 @@
 //! A made-up world: a route, two services, and what runs them.
 
 use super::Load;
+use super::draw::Chance;
 use super::latency::Histogram;
 use super::service::{Script, Service};
 use super::steps::Steps;
@@ -27,6 +28,8 @@ pub struct World {
     /// How often and how late samples come, in milliseconds.
     pub(super) scrape: Option<(u64, u64)>,
     pub(super) scripts: BySide<Script>,
+    /// The chance of an error as each service begins with it, for which it is drawn most often.
+    pub(super) errors: BySide<(f64, Chance)>,
     /// How latency is spread where that never changes.
     pub(super) latency: BySide<Option<Histogram>>,
     /// Since when which traffic was in force, the newest last, in milliseconds since the begin.
@@ -68,6 +71,10 @@ impl World {
                 Histogram::of(&shares)
             })
         });
+        let errors = BySide::from_fn(|side| {
+            let rate = services.get(side).error_rate_at(0, u64::MAX);
+            (rate, Chance::of(rate))
+        });
         Self {
             load: traffic.into(),
             services,
@@ -75,6 +82,7 @@ impl World {
             outages: Vec::new(),
             scrape: None,
             scripts: BySide::default(),
+            errors,
             latency,
             routed: vec![(0, Routed::of(&Traffic::all_stable()))],
             traffic: Traffic::all_stable(),
