@@ -20,12 +20,15 @@ impl Rollout {
             Phase::Holding { hold } if self.is_held(&hold) && self.may_leave(now) => {
                 self.leave(&hold, now);
             }
-            Phase::Closing { .. } if self.flight.claimed => {
-                if !self.ask_next_gate(now) {
-                    self.retire(Outcome::Promoted, now);
-                }
-            }
+            Phase::Closing { .. } => self.close(now),
             _ => {}
+        }
+    }
+
+    /// Asks the last gates, and ends.
+    fn close(&mut self, now: Timestamp) {
+        if self.flight.claimed && !self.ask_next_gate(now) {
+            self.retire(Outcome::Promoted, now);
         }
     }
 
