@@ -66,7 +66,7 @@ async fn promises(store: &dyn StateStore) {
     );
     assert_eq!(store.load(&target).await.unwrap().unwrap().claim, next);
 
-    assert_eq!(store.targets().await.unwrap(), [target.clone()]);
+    assert_eq!(store.targets().await.unwrap(), std::slice::from_ref(&target));
     store.claim(&other, &claim("b"), None).await.unwrap();
     assert_eq!(store.targets().await.unwrap(), [target, other]);
 }
