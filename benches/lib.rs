@@ -96,7 +96,8 @@ impl Machine {
     /// # Errors
     /// None: the rollout's id is a plain name.
     pub fn before_judging(policy: Policy) -> Result<Self, InvalidName> {
-        let now = Timestamp::from_millis(1_700_000_000_000);
+        // When the made-up world begins: before that nobody asks for anything.
+        let now = Timestamp::from_millis(1_767_225_600_000);
         let world = simulation(&policy).world();
         let (rollout, effects) = Rollout::start("measured-1".parse()?, policy, now);
         let mut machine = Self { rollout, queue: VecDeque::new(), now, world };
