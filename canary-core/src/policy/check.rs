@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CheckKind, Comparison, Limit, Metric, Patience, Then};
+use super::{Metric, Patience};
 use crate::value::{GateName, Weight, millis};
 
 /// Describes one check.
@@ -83,6 +83,183 @@ const fn is_zero_u32(value: &u32) -> bool {
 impl Tolerance {
     fn is_none(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// Says what a check looks at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum CheckKind {
+    /// A metric of the canary against a limit.
+    Threshold {
+        /// Which metric.
+        metric: Metric,
+        /// On which side of the limit it is bad.
+        comparison: Comparison,
+        /// The limit.
+        limit: Limit,
+        /// Over how much covered time it is judged; 0 for each tick's own window.
+        for_ms: u64,
+        /// How many requests of the canary it takes to judge at all.
+        samples: u64,
+    },
+    /// Evidence that the canary's error rate is more than `ratio` times stable's, valid however often one looks.
+    WorseThanStable {
+        /// How many times stable's rate is still well: 1 or more.
+        ratio: f64,
+        /// How many innocent rollouts this check may take back, as a fraction.
+        false_alarm: f64,
+    },
+    /// One comparison of both sides at the end of each stage, over the stage's own requests.
+    Ab {
+        /// Which metric: `error_rate`, `success_rate` or a quantile of latency.
+        metric: Metric,
+        /// The probability of failing an innocent canary at one look, as a fraction.
+        significance: f64,
+        /// How many requests each side must have had.
+        samples: u64,
+    },
+    /// A gate: open passes, a rejection fails, waiting is inconclusive.
+    Gate {
+        /// The gate.
+        gate: GateName,
+    },
+    /// Fails while all of these fail.
+    All(Vec<CheckKind>),
+    /// Fails while any of these fails.
+    Any(Vec<CheckKind>),
+    /// Fails while this passes.
+    Not(Box<CheckKind>),
+}
+
+impl CheckKind {
+    /// Visits this and, where it is put together from others, all of those.
+    pub fn visit<'a>(&'a self, see: &mut impl FnMut(&'a Self)) {
+        see(self);
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.visit(see)),
+            Self::Not(part) => part.visit(see),
+            Self::Threshold { .. }
+            | Self::WorseThanStable { .. }
+            | Self::Ab { .. }
+            | Self::Gate { .. } => {}
+        }
+    }
+
+    /// Tells whether it compares the canary with stable, in any of its parts.
+    pub(crate) fn compares(&self) -> bool {
+        match self {
+            Self::Threshold { limit, .. } => matches!(limit, Limit::TimesStable(_)),
+            Self::WorseThanStable { .. } | Self::Ab { .. } => true,
+            Self::Gate { .. } => false,
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(Self::compares),
+            Self::Not(part) => part.compares(),
+        }
+    }
+
+    /// Tells whether it only asks gates, and so needs no metrics.
+    pub(crate) fn only_gates(&self) -> bool {
+        match self {
+            Self::Threshold { .. } | Self::WorseThanStable { .. } | Self::Ab { .. } => false,
+            Self::Gate { .. } => true,
+            Self::All(parts) | Self::Any(parts) => parts.iter().all(Self::only_gates),
+            Self::Not(part) => part.only_gates(),
+        }
+    }
+
+    /// Tells whether the plan gives the sides that it looks at any traffic at this weight, in any of its parts.
+    pub(crate) fn applies_at(&self, weight: Weight) -> bool {
+        match self {
+            Self::Gate { .. } => true,
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.applies_at(weight)),
+            Self::Not(part) => part.applies_at(weight),
+            Self::Threshold { .. } | Self::WorseThanStable { .. } | Self::Ab { .. } => {
+                weight.is_mixed() || (weight == Weight::FULL && !self.compares())
+            }
+        }
+    }
+
+    /// Tells whether any metric that it reads is looked at at this weight.
+    pub(crate) fn measures_at(&self, weight: Weight) -> bool {
+        match self {
+            Self::Gate { .. } => false,
+            Self::All(parts) | Self::Any(parts) => {
+                parts.iter().any(|part| part.measures_at(weight))
+            }
+            Self::Not(part) => part.measures_at(weight),
+            leaf => leaf.applies_at(weight),
+        }
+    }
+}
+
+/// Says on which side of a limit a metric is bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "a number is above or below a limit")]
+pub enum Comparison {
+    /// Bad above the limit.
+    Above,
+    /// Bad below the limit.
+    Below,
+}
+
+impl Comparison {
+    /// Returns its name: `above` or `below`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Above => "above",
+            Self::Below => "below",
+        }
+    }
+
+    /// Tells whether a value is bad; the limit itself is well.
+    #[must_use]
+    pub fn is_bad(self, value: f64, limit: f64) -> bool {
+        match self {
+            Self::Above => value > limit,
+            Self::Below => value < limit,
+        }
+    }
+}
+
+/// Limits a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Limit {
+    /// At a number in the metric's own unit: rates as fractions, latency in milliseconds.
+    Absolute(f64),
+    /// At this many times what stable shows in the same window.
+    TimesStable(f64),
+}
+
+/// Says what a failing check does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Then {
+    /// It is noted, and the rollout goes on.
+    Warn,
+    /// Weight and clock stand until it passes again.
+    Hold,
+    /// Weight and clock stand until a person says whether to go on or to take the canary back.
+    Ask,
+    /// The canary is taken back.
+    RollBack,
+}
+
+impl Then {
+    /// Returns its name as it stands in a policy file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Warn => "warn",
+            Self::Hold => "hold",
+            Self::Ask => "ask",
+            Self::RollBack => "roll_back",
+        }
     }
 }
 

@@ -84,15 +84,15 @@ pub struct ScorePart {
 impl ScorePart {
     /// Weighs a metric with what is usually meant by well and bad.
     ///
-    /// `error_rate` 0 to 1, `success_rate` 1 to 0, latency 1 to 2 times stable's, `request_rate` 1 to 0 a
-    /// second, anything else as the use of a resource: 0.8 to 1.
+    /// `error_rate` 0 to 1, `success_rate` 1 to 0, latency 1 to 2 times stable's, `request_rate` 1 to 0 times
+    /// stable's, anything else as the use of a resource: 0.8 to 1.
     #[must_use]
     pub fn usual(metric: Metric, weight: f64) -> Self {
         let (good, bad) = match metric {
             Metric::ErrorRate => (Limit::Absolute(0.0), Limit::Absolute(1.0)),
             Metric::SuccessRate => (Limit::Absolute(1.0), Limit::Absolute(0.0)),
             Metric::Latency(_) => (Limit::TimesStable(1.0), Limit::TimesStable(2.0)),
-            Metric::RequestRate => (Limit::Absolute(1.0), Limit::Absolute(0.0)),
+            Metric::RequestRate => (Limit::TimesStable(1.0), Limit::TimesStable(0.0)),
             Metric::Custom(_) => (Limit::Absolute(0.8), Limit::Absolute(1.0)),
         };
         Self { metric, weight, good, bad }

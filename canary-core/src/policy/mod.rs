@@ -27,7 +27,6 @@ mod builder;
 mod calendar;
 mod check;
 mod gate;
-mod kind;
 mod metric;
 mod problem;
 mod promotion;
@@ -40,9 +39,8 @@ mod validate;
 pub use builder::PolicyBuilder;
 #[cfg(feature = "calendar")]
 pub use calendar::{CalendarError, OpeningHours};
-pub use check::{Check, Tolerance};
+pub use check::{Check, CheckKind, Comparison, Limit, Then, Tolerance};
 pub use gate::{AlertFilter, Ask, Calendar, GateKind, GateSpec, HttpProbe, Moment, Otherwise};
-pub use kind::{CheckKind, Comparison, Limit, Then};
 pub use metric::{Metric, MetricQuery, MetricSpec, Quantile, ScorePart, Unit, UnknownMetric};
 pub(crate) use problem::shown;
 pub use problem::{Place, PolicyError, Problem};

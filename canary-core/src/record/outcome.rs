@@ -48,7 +48,7 @@ pub enum Reason {
         /// For how long, in milliseconds.
         for_ms: u64,
     },
-    /// The metric source, or a watched gate, answered with errors for longer than the policy bears.
+    /// The metric source answered with errors for longer than the policy bears.
     SourceFailed {
         /// For how long, in milliseconds.
         for_ms: u64,

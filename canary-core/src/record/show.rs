@@ -131,7 +131,7 @@ impl fmt::Display for Reason {
                 write!(f, "the metric source was silent for {}", Span(*for_ms))
             }
             Self::SourceFailed { for_ms } => {
-                write!(f, "what a check looks at answered with errors for {}", Span(*for_ms))
+                write!(f, "the metric source answered with errors for {}", Span(*for_ms))
             }
             Self::NotReady { why, after_ms } => {
                 write!(f, "the canary was not ready within {}: {why}", Span(*after_ms))

@@ -153,7 +153,7 @@ async fn what_is_being_saved_is_saved_before_a_driver_stops() {
     let world = World::default();
     let handle = world.builder().start(id("shop-1")).await.unwrap();
     until(&handle, |status| status.phase == "holding").await;
-    world.store.writing.set(Kind::Slow(s(3)));
+    world.store.writing.set(Kind::Late(s(3)));
     let ana = ana();
     let (paused, left) = tokio::join!(handle.pause(&ana), async {
         tokio::time::sleep(s(1)).await;

@@ -124,8 +124,6 @@ pub(crate) enum Kind {
     Fails(usize),
     /// It does what it is asked, and answers this much later.
     Late(Duration),
-    /// It does what it is asked this much later.
-    Slow(Duration),
 }
 
 /// Lives as long as the call that it counts.
@@ -173,10 +171,6 @@ impl Fault {
             Kind::Fails(times) => {
                 self.set(Kind::Fails(times - 1));
                 Err(PortError::new(FailureKind::Unavailable, "down"))
-            }
-            Kind::Slow(by) => {
-                tokio::time::sleep(by).await;
-                call.await
             }
             Kind::Late(by) => {
                 let answer = call.await;
