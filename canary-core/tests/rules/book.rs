@@ -17,6 +17,8 @@ pub(crate) struct Book {
     durable_effect: u64,
     /// What the last look came to at the weight that stands, and up to when it saw.
     verdict: Option<(Ruling, Timestamp)>,
+    /// The same, with the look of this step.
+    left: Option<(Ruling, Timestamp)>,
     /// What the workload last said that the canary is ready for, as the machine was told.
     declared: Option<Weight>,
     /// What the router took on last, as the machine was told.
@@ -75,6 +77,7 @@ impl Book {
             }
         }
         book.hold(world, before, event);
+        book.leave(world, before, event);
         ends(world, before, effects);
     }
 
@@ -93,6 +96,7 @@ impl Book {
             let until = judgement.window.until.max(self.verdict.map_or(Timestamp::EPOCH, |v| v.1));
             self.verdict = Some((judgement.ruling, until));
         }
+        self.left = self.verdict;
         if after.phase().stage() != self.live.0 {
             self.live = (after.phase().stage(), Duration::ZERO);
         }
@@ -172,6 +176,19 @@ impl Book {
         if world.plan.workload && matches!(rollout.phase(), Phase::Entering { .. }) {
             let ready = self.declared.is_some_and(|declared| traffic.canary <= declared);
             assert!(ready, "rule 2: {traffic} for a canary that is ready for {:?}", self.declared);
+        }
+    }
+
+    /// Rule 2: nor is a stage left without one, the last one neither.
+    fn leave(&self, world: &World, before: &Rollout, event: &Event) {
+        let Phase::Holding { hold } = before.phase() else { return };
+        let after = world.rollout.phase();
+        let on = matches!(after, Phase::Promoting { .. } | Phase::Closing { .. })
+            || after.stage().is_some_and(|stage| stage > hold.stage);
+        let said = matches!(event, Event::Command(_));
+        if on && !said && world.plan.is_measured_at(before.weight()) {
+            let ruling = self.left.map(|(ruling, _)| ruling);
+            assert_eq!(ruling, Some(Ruling::GoOn), "rule 2: a stage is left: {}", story(before));
         }
     }
 
