@@ -20,9 +20,9 @@ impl Rollout {
             self.work_if_wanted(now);
             self.route_if_wanted(now);
         }
-        self.run_due_calls(now);
         self.call_stuck(now);
         self.call_stalled(now);
+        self.run_due_calls(now);
     }
 
     pub(super) fn phase_deadline(&self) -> Option<Timestamp> {
@@ -138,6 +138,7 @@ impl Rollout {
         match progress.then {
             Then::RollBack => {
                 self.roll_back(Reason::NoProgress { for_ms }, now);
+                self.work_if_wanted(now);
                 self.route_if_wanted(now);
             }
             Then::Ask => {

@@ -13,6 +13,7 @@ impl Rollout {
         self.record(now, Content::RollbackDecided { reason: reason.clone() });
         self.state.next_tick = None;
         self.state.paused = None;
+        self.state.drifted = false;
         self.state.questions.clear();
         self.go(Phase::RollingBack { reason, since: now, stuck_at, emptied: false }, now);
         self.cancel_all();
@@ -55,7 +56,7 @@ impl Rollout {
             Outcome::RolledBack { .. } => self.policy.spec().workload.keep_after_abort_ms,
         };
         let due = now + std::time::Duration::from_millis(kept_ms);
-        self.go(Phase::Retiring { outcome, due }, now);
+        self.go(Phase::Retiring { outcome, due, going: false }, now);
     }
 
     pub(super) fn released(&mut self, now: Timestamp) {

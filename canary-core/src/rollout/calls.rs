@@ -68,7 +68,12 @@ impl Rollout {
             if !due {
                 continue;
             }
-            let allowed = !pending.action.raises() || self.may_raise(now);
+            let allowed = match &pending.action {
+                Action::Route { traffic, at: Some(_) } => self.may_route(traffic, now),
+                // No version is changed or removed while somebody else sends traffic to it.
+                Action::Promote { .. } | Action::Retire { .. } => self.is_routed(),
+                _ => true,
+            };
             let Some(mut pending) = self.flight.take(slot) else { continue };
             if allowed {
                 self.send(&mut pending, now);

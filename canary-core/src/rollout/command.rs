@@ -18,8 +18,12 @@ impl Rollout {
     pub(super) fn commanded(&mut self, command: Command, now: Timestamp) {
         let Command { id, actor, kind, stage } = command;
         if let Some((_, answer)) = self.state.commands.iter().find(|(known, _)| *known == id) {
-            let answer = answer.clone();
-            return self.effects.push(Effect::Answer { command: id, answer });
+            // One that is not durable yet is answered when it is.
+            if !self.state.ledger.owes(&id) {
+                let answer = answer.clone();
+                self.effects.push(Effect::Answer { command: id, answer });
+            }
+            return;
         }
         if let Phase::Ended { outcome } = &self.state.phase {
             let answer = Answer::impossible(format!("the rollout is over: {outcome}"));
@@ -105,14 +109,7 @@ impl Rollout {
     fn resume(&mut self, now: Timestamp) -> Answer {
         let Some(since) = self.state.paused.take() else { return Answer::Already };
         self.nobody_looked(Window::new(since, now));
-        // The time of a gate, and of a canary that gets ready, stood as well.
-        let stood = now.since(since);
-        if let Some(asked) = self.state.phase.asking_mut().and_then(|gates| gates.since.as_mut()) {
-            *asked = *asked + stood;
-        }
-        if let Some(preparing) = &mut self.state.preparing {
-            *preparing = *preparing + stood;
-        }
+        self.stood_for(now.since(since));
         self.moved(now);
         if self.state.drifted {
             self.put_back(now);

@@ -85,6 +85,11 @@ impl Ledger {
         self.transient.answers.push((rev, command, answer));
     }
 
+    /// Tells whether a command has an answer that is not given out yet.
+    pub(super) fn owes(&self, command: &CommandId) -> bool {
+        self.transient.answers.iter().any(|(_, waiting, _)| waiting == command)
+    }
+
     /// Gives out every answer, saved or not.
     pub(super) fn answer_all(&mut self, effects: &mut Vec<Effect>) {
         for (_, command, answer) in self.transient.answers.drain(..) {

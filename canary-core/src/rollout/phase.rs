@@ -61,6 +61,8 @@ pub enum Phase {
         outcome: Outcome,
         /// When the version goes.
         due: Timestamp,
+        /// Whether it may be going already, so that there is no way back to it.
+        going: bool,
     },
     /// Our marks are taken off the route.
     Releasing {
@@ -145,6 +147,15 @@ impl Phase {
             Self::Opening { gates } | Self::Closing { gates } => Some(gates),
             Self::Holding { hold } => Some(&hold.gates),
             _ => None,
+        }
+    }
+
+    /// Returns how far the gates are, asked in this phase or in the one that it goes back to.
+    pub(super) const fn gates_mut(&mut self) -> Option<&mut Asking> {
+        match self {
+            Self::Starting { gates } => Some(gates),
+            Self::Entering { hold, .. } => Some(&mut hold.gates),
+            _ => self.asking_mut(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is asked of the router, and what its answers mean.
 
-use super::flight::{Pending, Slot, Urgency};
+use super::flight::{Pending, Slot, Status, Urgency};
 use super::{Action, Phase, Rollout};
 use crate::policy::Drift;
 use crate::ports::{Applied, Observed};
@@ -19,10 +19,6 @@ impl Action {
     pub(super) fn empty() -> Self {
         Self::Route { traffic: Traffic::all_stable(), at: None }
     }
-
-    pub(super) const fn raises(&self) -> bool {
-        matches!(self, Self::Route { at: Some(_), .. })
-    }
 }
 
 impl Rollout {
@@ -32,66 +28,75 @@ impl Rollout {
             return;
         }
         let pending = match &self.state.phase {
-            Phase::Starting { .. } => self.hold(Action::empty()),
-            Phase::RollingBack { .. } => match self.way_back() {
-                // Until the first save the target may be somebody else's.
-                Some(empty) if !self.state.ledger.is_saved(1) => self.hold(empty),
-                Some(empty) => self.run(empty, now),
-                None => return,
-            },
-            Phase::Releasing { .. } => self.run(Action::Release, now),
-            Phase::Entering { hold, .. } => {
-                let wanted = self.policy.traffic(hold.stage);
-                match self.state.version.clone() {
-                    _ if self.lowers(&self.state.confirmed) => {
-                        let traffic = self.state.confirmed.clone();
-                        self.run(Action::Route { traffic, at: None }, now)
-                    }
-                    _ if self.lowers(&wanted) => {
-                        self.run(Action::Route { traffic: wanted, at: None }, now)
-                    }
-                    Some(at) => self.hold(Action::Route { traffic: wanted, at: Some(at) }),
-                    None => self.run(Action::Observe, now),
-                }
-            }
-            Phase::Opening { .. } => match self.restored_traffic(&Traffic::all_stable(), now) {
-                Some(pending) => pending,
-                None => return,
-            },
-            Phase::Promoting { replaced: true } | Phase::Closing { .. } => {
-                match self.restored_traffic(&self.lasting_traffic(), now) {
-                    Some(pending) => pending,
-                    None => return self.close_if_routed(now),
-                }
-            }
-            // Everything stays where it is while stable is replaced; a new holder makes the route its own.
-            Phase::Promoting { replaced: false } => {
-                match self.restored_traffic(&self.state.traffic.clone(), now) {
-                    Some(pending) => pending,
-                    None => return,
-                }
-            }
-            Phase::Holding { .. } | Phase::Retiring { .. } | Phase::Ended { .. } => return,
+            Phase::Starting { .. } => Some(self.hold(Action::empty())),
+            Phase::RollingBack { .. } => self.way_back().map(|empty| self.lower(empty)),
+            Phase::Releasing { .. } => Some(self.run(Action::Release, now)),
+            _ => self.wanted_traffic().and_then(|wanted| self.towards(wanted, now)),
         };
-        self.flight.put(Slot::Route, pending);
+        match pending {
+            Some(pending) => self.flight.put(Slot::Route, pending),
+            None => self.close_if_routed(now),
+        }
+    }
+
+    /// Returns the traffic that the phase wants, where its traffic can be other than it wants.
+    fn wanted_traffic(&self) -> Option<Traffic> {
+        match &self.state.phase {
+            Phase::Starting { .. }
+            | Phase::Holding { .. }
+            | Phase::RollingBack { .. }
+            | Phase::Releasing { .. }
+            | Phase::Ended { .. } => None,
+            Phase::Retiring { .. } => Some(self.state.confirmed.clone()),
+            // Left as it was found until somebody resumes the rollout.
+            _ if self.state.drifted => Some(self.state.traffic.clone()),
+            Phase::Entering { hold, changes: true, .. } => Some(self.policy.traffic(hold.stage)),
+            Phase::Promoting { replaced: true } => Some(self.lasting_traffic()),
+            // As the router took it on last: everything stays where it is.
+            Phase::Entering { .. }
+            | Phase::Opening { .. }
+            | Phase::Promoting { .. }
+            | Phase::Closing { .. } => Some(self.state.confirmed.clone()),
+        }
+    }
+
+    /// Asks for traffic where it is not so, or where the route is not ours yet.
+    fn towards(&mut self, wanted: Traffic, now: Timestamp) -> Option<Pending> {
+        let entering = matches!(self.state.phase, Phase::Entering { .. });
+        let stands = self.state.drifted || (!entering && self.state.traffic == wanted);
+        if self.flight.claimed && stands {
+            return None;
+        }
+        let keeps = !entering && wanted.is_within(&self.state.traffic);
+        let lower = if !self.state.drifted && self.lowers(&self.state.confirmed) {
+            Some(self.state.confirmed.clone())
+        } else if keeps || self.lowers(&wanted) {
+            Some(wanted.clone())
+        } else {
+            None
+        };
+        Some(match (lower, self.state.version.clone()) {
+            (Some(traffic), _) => self.lower(Action::Route { traffic, at: None }),
+            (None, Some(at)) => self.hold(Action::Route { traffic: wanted, at: Some(at) }),
+            (None, None) => self.run(Action::Observe, now),
+        })
+    }
+
+    /// Follows an action that takes traffic away: it waits for nothing but the first save, before which the target
+    /// may be somebody else's.
+    fn lower(&mut self, action: Action) -> Pending {
+        let id = self.state.ledger.effect_id();
+        Pending { id, attempt: 1, action, status: Status::Held { rev: 1 } }
+    }
+
+    /// Tells whether the route is ours and known to be as the router took it on last.
+    pub(super) fn is_routed(&self) -> bool {
+        self.flight.claimed && self.state.traffic == self.state.confirmed
     }
 
     /// Tells whether this traffic gives the canary less than it is known to have.
     fn lowers(&self, traffic: &Traffic) -> bool {
         *traffic != self.state.traffic && traffic.is_within(&self.state.traffic)
-    }
-
-    /// Asks for traffic where it is not so or the route is not ours yet.
-    fn restored_traffic(&mut self, wanted: &Traffic, now: Timestamp) -> Option<Pending> {
-        if self.flight.claimed && self.state.traffic == *wanted {
-            return None;
-        }
-        let traffic = wanted.clone();
-        let at = self.state.version.clone().filter(|_| !wanted.is_within(&self.state.traffic));
-        Some(match at {
-            Some(_) => self.hold(Action::Route { traffic, at }),
-            None => self.run(Action::Route { traffic, at }, now),
-        })
     }
 
     pub(super) fn applied(&mut self, result: Result<Applied, Failure>, now: Timestamp) {
@@ -118,94 +123,96 @@ impl Rollout {
 
     pub(super) fn route_failed(&mut self, failure: Failure, now: Timestamp) {
         let Some(pending) = self.flight.get(Slot::Route) else { return };
-        let (attempt, raises) = (pending.attempt, pending.action.raises());
+        let attempt = pending.attempt;
+        let kept = matches!(self.state.phase, Phase::Retiring { .. });
         if matches!(self.state.phase, Phase::RollingBack { .. }) {
             return self.retry(Slot::Route, Urgency::Now, &failure, now);
         }
         let most = if failure.kind.is_retryable() { RAISE_TRIES } else { HOPELESS_TRIES };
-        if attempt >= most {
+        // What is decided is not given up for a router.
+        if attempt >= most && !kept {
             self.note_failure(Slot::Route, &failure, now);
             self.flight.take(Slot::Route);
             return self.roll_back(Reason::RouterFailed { failure }, now);
         }
         self.retry(Slot::Route, Urgency::Patient, &failure, now);
         // Somebody wrote in between: look again before the next try.
-        if raises
-            && failure.kind == FailureKind::Conflict
+        if failure.kind == FailureKind::Conflict
+            && self.wanted_traffic().is_some()
             && let Some(pending) = self.flight.get_mut(Slot::Route)
         {
             pending.action = Action::Observe;
         }
     }
 
-    /// Takes in how the route was found before a stage's traffic is asked for.
+    /// Takes in how the route was found before its traffic is asked for.
     pub(super) fn observed_route(&mut self, result: Result<Observed, Failure>, now: Timestamp) {
-        let observed = match result {
-            Ok(observed) => observed,
-            Err(failure) => return self.route_failed(failure, now),
-        };
-        let Some(looked) = self.flight.take(Slot::Route) else { return };
-        let Phase::Entering { hold, .. } = &self.state.phase else { return };
-        let wanted = self.policy.traffic(hold.stage);
+        match result {
+            Ok(observed) => self.found(observed, now),
+            Err(failure) => self.route_failed(failure, now),
+        }
+    }
+
+    /// Takes in that the route was looked at without being asked.
+    pub(super) fn route_seen(&mut self, seen: Observed, began: Timestamp, now: Timestamp) {
+        let stands =
+            self.wanted_traffic().is_some() || matches!(self.state.phase, Phase::Holding { .. });
+        let old = began < self.flight.routed_at || !self.flight.claimed;
+        let under_way = self.flight.get(Slot::Route).is_some_and(Pending::is_running);
+        if !stands || old || under_way {
+            return;
+        }
+        if seen.traffic == self.state.traffic {
+            self.state.version = Some(seen.version);
+        } else if !(self.state.drifted && !self.is_running()) {
+            self.found(seen, now);
+        }
+    }
+
+    /// Takes in how the route is while nothing is asked of it, and asks for what it shall be.
+    fn found(&mut self, Observed { traffic: found, version }: Observed, now: Timestamp) {
+        let looked = self.flight.take(Slot::Route);
         let expected = self.state.traffic.clone();
-        let found = observed.traffic;
-        self.state.version = Some(observed.version);
-        if found == wanted {
+        self.state.version = Some(version);
+        if self.wanted_traffic().as_ref() == Some(&found) || self.state.confirmed == found {
             // Our own request, of which no answer came: only asked for again to make it ours for sure.
             if found != expected
                 && let Phase::Entering { changes, .. } = &mut self.state.phase
             {
                 *changes = true;
             }
+            if !self.state.drifted {
+                self.state.confirmed = found.clone();
+            }
             self.state.traffic = found;
-        } else if found != expected && !self.drift(found, now) {
-            return;
+        } else if found != expected {
+            self.drift(found, now);
         }
-        // The tries so far count on, so that a route that others keep writing is given up some time.
         self.route_if_wanted(now);
+        // The tries so far count on, so that a route that others keep writing is given up some time.
         if let Some(pending) = self.flight.get_mut(Slot::Route)
-            && pending.action.raises()
+            && let Some(looked) = looked.filter(|_| !pending.is_running())
         {
             pending.attempt = looked.attempt;
         }
     }
 
-    /// Takes in that the route was looked at without being asked.
-    pub(super) fn route_seen(&mut self, seen: Observed, began: Timestamp, now: Timestamp) {
-        let stands = matches!(
-            self.state.phase,
-            Phase::Opening { .. }
-                | Phase::Holding { .. }
-                | Phase::Promoting { .. }
-                | Phase::Closing { .. }
-        );
-        let old = began < self.flight.routed_at || !self.flight.claimed;
-        if !stands || old || self.flight.get(Slot::Route).is_some() {
-            return;
-        }
-        if seen.traffic == self.state.traffic {
-            self.state.version = Some(seen.version);
-        } else if !self.state.drifted || self.is_running() {
-            self.state.version = Some(seen.version);
-            self.drift(seen.traffic, now);
-        }
-    }
-
-    /// Does what the policy says where somebody else has changed the route; tells whether it is put back.
+    /// Does what the policy says where somebody else has changed the route.
     ///
     /// What a new holder finds taken away stays away: the holder before it may have died before it could save that
-    /// it took the canary back.
-    fn drift(&mut self, found: Traffic, now: Timestamp) -> bool {
+    /// it took the canary back. So does what is taken away while the old version is kept for just that.
+    fn drift(&mut self, found: Traffic, now: Timestamp) {
         let expected = std::mem::replace(&mut self.state.traffic, found.clone());
-        if !self.flight.claimed && found.canary < expected.canary {
+        let kept = matches!(self.state.phase, Phase::Retiring { .. });
+        let wanted_back = if kept { !self.old_is_going() } else { !self.flight.claimed };
+        if wanted_back && found.canary < expected.canary {
             let then = Drift::PutBack;
             let content =
                 Content::Drifted { expected: expected.clone(), found: found.clone(), then };
             self.record(now, content);
-            self.roll_back(Reason::TakenBack { expected, found }, now);
-            return false;
+            return self.roll_back(Reason::TakenBack { expected, found }, now);
         }
-        let then = self.policy.spec().drift;
+        let then = if kept { Drift::PutBack } else { self.policy.spec().drift };
         self.record(now, Content::Drifted { expected, found, then });
         match then {
             Drift::PutBack => self.put_back(now),
@@ -218,7 +225,6 @@ impl Rollout {
                 self.state.judge.skip_to(now + self.policy.settle());
             }
         }
-        then == Drift::PutBack
     }
 
     /// Asks for the traffic of the stage again; elsewhere the phase wants its own anyway.
@@ -226,9 +232,11 @@ impl Rollout {
         self.state.drifted = false;
         match self.state.phase {
             Phase::Holding { hold } => {
+                self.ready_anew();
                 self.go(Phase::Entering { hold, changes: true, forced: false }, now);
             }
             Phase::Entering { hold, forced, .. } => {
+                self.ready_anew();
                 self.go(Phase::Entering { hold, changes: true, forced }, now);
             }
             _ => {}

@@ -20,15 +20,12 @@ impl Rollout {
             Phase::Holding { hold } if self.is_held(&hold) && self.may_leave(now) => {
                 self.leave(&hold, now);
             }
-            Phase::Closing { .. } => self.close(now),
+            Phase::Closing { .. } if self.flight.claimed => {
+                if !self.ask_next_gate(now) {
+                    self.retire(Outcome::Promoted, now);
+                }
+            }
             _ => {}
-        }
-    }
-
-    /// Asks the last gates, and ends.
-    fn close(&mut self, now: Timestamp) {
-        if self.flight.claimed && !self.ask_next_gate(now) {
-            self.retire(Outcome::Promoted, now);
         }
     }
 
@@ -70,6 +67,11 @@ impl Rollout {
         if !self.state.workload {
             return self.go(Phase::Promoting { replaced: true }, now);
         }
+        // Where other traffic was accepted, the canary has all of it first: stable is about to go.
+        if !self.is_at(hold.stage) {
+            self.ready_anew();
+            return self.go(Phase::Entering { hold: *hold, changes: true, forced: false }, now);
+        }
         let how = self.policy.spec().promotion.how;
         if how == How::InPlace {
             self.record(now, Content::PointOfNoReturn);
@@ -78,11 +80,18 @@ impl Rollout {
         self.go(Phase::Promoting { replaced: false }, now);
     }
 
+    /// Tells whether the traffic is that of a stage.
+    fn is_at(&self, stage: usize) -> bool {
+        self.state.traffic == self.policy.traffic(stage)
+    }
+
     /// Enters a stage; one whose traffic is there already begins to hold at once.
     fn enter(&mut self, stage: usize, now: Timestamp) {
         self.begin_stage(stage, now);
         let hold = Hold::begin(stage);
-        if self.state.traffic == self.policy.traffic(stage) && self.flight.claimed {
+        if self.is_at(stage) && self.flight.claimed {
+            // The next look covers some of what was before.
+            self.nobody_looked(Window::new(Timestamp::EPOCH, now));
             self.go(Phase::Holding { hold }, now);
         } else {
             self.go(Phase::Entering { hold, changes: true, forced: false }, now);
@@ -93,29 +102,29 @@ impl Rollout {
     pub(super) fn enter_forced(&mut self, stage: usize, forced: bool, now: Timestamp) {
         self.cancel_all();
         self.begin_stage(stage, now);
+        self.state.next_tick.get_or_insert(now + self.policy.every());
         self.go(Phase::Entering { hold: Hold::begin(stage), changes: true, forced }, now);
     }
 
     fn begin_stage(&mut self, stage: usize, now: Timestamp) {
         let (name, weight) = (self.stage(stage).name.clone(), self.stage(stage).weight);
         self.state.questions.clear();
-        self.state.preparing = None;
-        self.flight.ready.again();
+        self.ready_anew();
         self.state.judge.enter_stage(stage);
         self.record(now, Content::StageEntered { stage, name, weight });
     }
 
-    /// Tells whether the traffic of the stage that is entered may be asked for: what raises needs a verdict, and a
-    /// canary that is ready for it.
-    pub(super) fn may_raise(&self, now: Timestamp) -> bool {
-        let Phase::Entering { hold, forced, .. } = &self.state.phase else {
-            return self.is_running() && self.may_leave(now);
-        };
-        let wanted = self.policy.traffic(hold.stage);
+    /// Tells whether this traffic may be asked for: what raises needs a verdict, and a canary that is ready for it.
+    pub(super) fn may_route(&self, wanted: &Traffic, now: Timestamp) -> bool {
         if wanted.is_within(&self.state.traffic) {
             return true;
         }
-        self.is_running() && self.is_ready() && (*forced || self.may_leave(now))
+        // Where the old version is going there is nothing else to send the traffic to.
+        let forced = matches!(
+            self.state.phase,
+            Phase::Entering { forced: true, .. } | Phase::Retiring { .. }
+        );
+        self.is_running() && self.is_ready() && (forced || self.may_leave(now))
     }
 
     /// Returns the traffic that stays when the rollout was promoted.
@@ -142,8 +151,10 @@ impl Rollout {
                 self.go(Phase::Opening { gates }, now);
             }
             Phase::Entering { hold, changes, .. }
-                if self.state.traffic == self.policy.traffic(hold.stage) =>
+                if !self.state.drifted && (!changes || self.is_at(hold.stage)) =>
             {
+                // What was asked for to take the route over says nothing about the canary's readiness.
+                self.ready_anew();
                 if changes {
                     self.measure_from(now + self.policy.settle());
                 }
@@ -173,6 +184,17 @@ impl Rollout {
         self.state.next_tick = Some(from + self.policy.every());
     }
 
+    /// Gives back the time in which nobody could do anything: to a gate, a canary that gets ready, and the rollout.
+    pub(super) fn stood_for(&mut self, time: Duration) {
+        if let Some(asked) = self.state.phase.gates_mut().and_then(|gates| gates.since.as_mut()) {
+            *asked = *asked + time;
+        }
+        if let Some(preparing) = &mut self.state.preparing {
+            *preparing = *preparing + time;
+        }
+        self.state.moved = self.state.moved + time;
+    }
+
     /// Takes the rollout over: nothing is known of the route, and nothing was observed in between.
     pub(super) fn restored(&mut self, now: Timestamp) {
         let ended = self.outcome().is_some();
@@ -189,8 +211,16 @@ impl Rollout {
         self.state.version = None;
         self.state.counted_to = self.state.counted_to.max(now);
         self.nobody_looked(down);
+        if self.is_running() {
+            self.stood_for(down.length());
+        }
         match self.state.phase {
             Phase::Opening { gates } => self.go(Phase::Starting { gates }, now),
+            // The holder before may have died before it could save that it took the canary back.
+            Phase::Releasing { outcome: Outcome::Promoted } if !self.state.workload => {
+                let opened = self.policy.asks_after_promotion().len();
+                self.go(Phase::Closing { gates: Asking { opened, since: None } }, now);
+            }
             Phase::Holding { hold } => {
                 self.go(Phase::Entering { hold, changes: false, forced: false }, now);
             }

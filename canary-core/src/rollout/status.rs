@@ -123,7 +123,11 @@ impl Rollout {
             Phase::RollingBack { emptied, .. } if *emptied || self.restores_first() => {
                 Waiting::Workload
             }
-            Phase::Entering { .. } if !self.may_raise(now) => Waiting::Verdict,
+            Phase::Entering { hold, .. }
+                if !self.may_route(&self.policy.traffic(hold.stage), now) =>
+            {
+                Waiting::Verdict
+            }
             Phase::Holding { hold } => self.waiting_in(hold, now),
             _ => Waiting::Router,
         }

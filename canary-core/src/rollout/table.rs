@@ -3,7 +3,7 @@
 /// Lists every way from one phase to another: from, to, and what takes it.
 ///
 /// The machine changes its phase in one place, which holds to this list.
-pub const TRANSITIONS: [(&str, &str, &str); 26] = [
+pub const TRANSITIONS: [(&str, &str, &str); 28] = [
     ("starting", "opening", "the route is ours"),
     ("starting", "entering", "promote fully"),
     ("opening", "starting", "taken over"),
@@ -24,7 +24,9 @@ pub const TRANSITIONS: [(&str, &str, &str); 26] = [
     ("holding", "rolling_back", "abort, check, gate, silence, no progress"),
     ("promoting", "rolling_back", "abort, check, router fails, workload fails"),
     ("closing", "rolling_back", "abort, check, gate"),
-    ("retiring", "rolling_back", "abort before the old version is gone"),
+    ("retiring", "rolling_back", "abort or traffic taken away before the old version goes"),
+    ("releasing", "closing", "taken over, no workload"),
+    ("releasing", "rolling_back", "abort, no workload"),
     ("rolling_back", "rolling_back", "0 % accepted"),
     ("rolling_back", "retiring", "nothing reaches the canary"),
     ("rolling_back", "releasing", "nothing reaches the canary, no workload"),

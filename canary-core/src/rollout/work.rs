@@ -48,7 +48,7 @@ impl Rollout {
                 self.hold(Action::Prepare { capacity })
             }
             // The route is ours first, so that an older holder can move nothing any more.
-            Phase::Promoting { replaced: false } if self.flight.claimed => {
+            Phase::Promoting { replaced: false } if self.is_routed() => {
                 self.hold(Action::Promote { how })
             }
             Phase::RollingBack { emptied, .. } => match self.state.replaced {
@@ -57,13 +57,24 @@ impl Rollout {
                 }
                 _ => return,
             },
-            Phase::Retiring { outcome, due } if *due <= now => {
+            // Nothing is removed before the route is known to send nothing to it.
+            Phase::Retiring { outcome, due, .. } if *due <= now && self.is_routed() => {
                 let side = retired(outcome, how);
+                if let Phase::Retiring { going, .. } = &mut self.state.phase {
+                    *going = true;
+                }
                 self.hold(Action::Retire { side })
             }
             _ => return,
         };
         self.flight.put(Slot::Work, pending);
+    }
+
+    /// Forgets how ready the canary was: it is asked again before each raise, and has all of its time.
+    pub(super) fn ready_anew(&mut self) {
+        self.cancel(Slot::Work);
+        self.flight.ready.again();
+        self.state.preparing = None;
     }
 
     /// Returns when the canary must be ready.
@@ -169,8 +180,7 @@ impl Rollout {
 
     /// Tells whether the old version is going, so that there is no way back any more.
     pub(super) fn old_is_going(&self) -> bool {
-        matches!(self.state.phase, Phase::Retiring { outcome: Outcome::Promoted, .. })
-            && self.flight.get(Slot::Work).is_some()
+        matches!(self.state.phase, Phase::Retiring { outcome: Outcome::Promoted, going: true, .. })
     }
 
     /// Returns for how long the canary has been waited for, in milliseconds, and what for.
