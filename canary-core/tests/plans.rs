@@ -5,8 +5,8 @@ mod support;
 
 use canary_core::policy::{Drift, GateSpec, How, Patience, Policy, PolicySpec, Stage, Then};
 use canary_core::ports::{Decision, Progress, Readiness};
-use canary_core::rollout::CommandKind;
-use canary_core::value::{Traffic, Weight};
+use canary_core::rollout::{CommandKind, Event};
+use canary_core::value::{Failure, FailureKind, Traffic, Weight};
 use support::{Bench, holding, s};
 
 /// One mixed stage and a full one, nothing checked, changed as a test likes.
@@ -114,16 +114,23 @@ fn the_way_back_after_the_point_of_no_return_restores_stable_first() {
     let policy = plan(|_| {});
     let mut bench = Bench::with_workload(policy);
     bench.go_on_until(|bench| bench.opened("make the new version"));
-    let effects = bench.command(CommandKind::Abort { reason: "late".to_owned() });
+    bench.command(CommandKind::Abort { reason: "late".to_owned() });
+    assert!(!bench.opened("make the old version"), "{:?}", bench.open);
+    // It waits for one try to save it, and no longer.
+    let rev = bench.saving();
+    let failure = Failure::new(FailureKind::Unavailable, "down");
+    let effects = bench.step(Event::Persisted { rev, result: Err(failure) });
     assert!(
         effects.iter().any(|e| e.ends_with("make the old version the stable one again")),
         "{effects:?}"
     );
     assert!(!effects.iter().any(|e| e.contains("route")), "{effects:?}");
     bench.progressed(Progress::Wait { why: "pods".to_owned() });
-    let wait = bench.rollout.deadline().unwrap().since(bench.now);
-    assert!(!bench.opened("route"));
-    bench.tick(wait);
+    while !bench.opened("make the old version") {
+        assert!(!bench.opened("route"), "{:?}", bench.open);
+        bench.now = bench.rollout.deadline().unwrap();
+        bench.step(Event::Tick);
+    }
     let effects = bench.progressed(Progress::Done);
     assert!(effects.iter().any(|e| e.ends_with("route 0% to the canary")), "{effects:?}");
     let told = story(bench);
@@ -257,8 +264,11 @@ fn promote_full_skips_what_lies_between_but_not_the_bake() {
 fn retry_goes_back_to_the_first_stage_at_once() {
     let policy = plan(|spec| spec.stages[1].hold_ms = 600_000);
     let mut bench = Bench::holding_at(Weight::FULL, policy);
-    let effects = bench.command(CommandKind::Retry);
-    assert!(effects[0].ends_with("route 50% to the canary"), "{effects:?}");
+    bench.command(CommandKind::Retry);
+    // Not before it is saved: to the next holder it would look as if somebody had taken the canary back.
+    assert!(!bench.opened("route"), "{:?}", bench.open);
+    bench.saved_latest();
+    assert!(bench.opened("route 50%"), "{:?}", bench.open);
     let told = story(bench);
     assert_eq!(told.last().unwrap(), "promoted");
 }

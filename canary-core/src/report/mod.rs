@@ -19,6 +19,9 @@ use crate::value::{BySide, Counts, RolloutId, Timestamp, Weight};
 /// How many records of a rollout its report keeps; of a longer one the middle is left out.
 pub const TIMELINE: usize = 500;
 
+/// How many entries into stages a report keeps; of more, the earliest but the first are left out.
+pub const STAGES: usize = 64;
+
 /// Sums up a rollout.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -61,6 +64,8 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StageReport {
+    /// Its position in the plan, from 0.
+    pub stage: usize,
     /// Its name.
     pub name: String,
     /// Its weight.
@@ -122,7 +127,9 @@ impl Report {
                 self.policy.clone_from(policy);
                 self.started = record.at;
             }
-            Content::StageEntered { name, weight, .. } => self.enter(record.at, name, *weight),
+            Content::StageEntered { stage, name, weight } => {
+                self.enter(record.at, *stage, name, *weight);
+            }
             Content::TrafficAccepted { weight, .. } => self.accept(record.at, *weight),
             Content::RollbackDecided { .. } => {
                 self.rollback_decided.get_or_insert(record.at);
@@ -178,9 +185,13 @@ impl Report {
         }
     }
 
-    fn enter(&mut self, at: Timestamp, name: &str, weight: Weight) {
+    fn enter(&mut self, at: Timestamp, stage: usize, name: &str, weight: Weight) {
         self.leave(at);
+        if self.stages.len() == STAGES {
+            self.stages.remove(1);
+        }
         self.stages.push(StageReport {
+            stage,
             name: name.to_owned(),
             weight,
             entered: at,
@@ -195,7 +206,9 @@ impl Report {
 
     fn judge(&mut self, judgement: &Judgement) {
         self.series.add(judgement);
-        if let Some(stage) = self.stages.get_mut(judgement.stage) {
+        // One that was entered again counts anew.
+        let entered = self.stages.iter_mut().rev().find(|stage| stage.stage == judgement.stage);
+        if let Some(stage) = entered {
             stage.judge(judgement);
         }
         self.last = Some(judgement.clone());

@@ -56,7 +56,7 @@ impl Rollout {
 
     /// Tells whether a hold's clock follows the time by itself: nothing is measured, and no watched gate says no.
     fn counts_live(&self, now: Timestamp) -> bool {
-        let weight = self.weight();
+        let weight = self.judged_weight();
         self.is_running()
             && !judge::measured_at(&self.policy, weight)
             && (!judge::judged_at(&self.policy, weight)
@@ -72,8 +72,11 @@ impl Rollout {
             && counts
             && !since.is_zero()
         {
+            let comes_further = hold.held_ms < self.policy.stages()[hold.stage].hold_ms;
             hold.held_ms = hold.held_ms.saturating_add(millis(since));
-            self.moved(now);
+            if comes_further {
+                self.moved(now);
+            }
         }
     }
 
@@ -111,10 +114,10 @@ impl Rollout {
         self.state.questions.retain(|question| **question != *PROGRESS);
     }
 
-    /// Tells whether the rollout stands for a reason that has a time of its own, or waits for a person.
+    /// Tells whether the rollout stands for a reason that has a time of its own, or because a person said so.
     fn waits_for_somebody(&self) -> bool {
         let asking = self.state.phase.asking().is_some_and(|gates| gates.since.is_some());
-        asking || !self.is_running() || !self.state.questions.is_empty()
+        asking || !self.is_running()
     }
 
     /// Returns when the rollout has stood still for too long.

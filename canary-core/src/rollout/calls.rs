@@ -62,6 +62,7 @@ impl Rollout {
             let Some(pending) = self.flight.get(slot) else { continue };
             let due = match pending.status {
                 Status::Held { rev } => self.state.ledger.is_saved(rev),
+                Status::Tried { rev } => self.state.ledger.was_tried(rev),
                 Status::Waiting { until } => until <= now,
                 Status::Running { .. } => false,
             };
@@ -71,7 +72,8 @@ impl Rollout {
             let allowed = match &pending.action {
                 Action::Route { traffic, at: Some(_) } => self.may_route(traffic, now),
                 // No version is changed or removed while somebody else sends traffic to it.
-                Action::Promote { .. } | Action::Retire { .. } => self.is_routed(),
+                Action::Promote { .. } => self.is_running() && self.is_routed(),
+                Action::Retire { .. } => self.is_routed(),
                 _ => true,
             };
             let Some(mut pending) = self.flight.take(slot) else { continue };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::flight::{Pending, Slot};
 use super::{Answer, Command, CommandKind, Effect, Phase, Rollout};
 use crate::policy::GateKind;
 use crate::record::{Content, Outcome, Reason};
@@ -66,6 +67,10 @@ impl Rollout {
         if let CommandKind::Abort { reason } = kind {
             return self.abort(reason, actor);
         }
+        if let (CommandKind::Retry, Phase::Retiring { due, .. }) = (&kind, &mut self.state.phase) {
+            *due = (*due).min(now);
+            return (Answer::Done, None);
+        }
         if !self.state.phase.goes_forward() {
             let why = match &self.state.phase {
                 Phase::RollingBack { .. } => "the canary is being taken back",
@@ -102,6 +107,12 @@ impl Rollout {
         if !self.is_running() {
             return Answer::Already;
         }
+        let replaces = |work: &Pending| work.is_running() || work.attempt > 1;
+        if matches!(self.state.phase, Phase::Promoting { replaced: false })
+            && self.flight.get(Slot::Work).is_some_and(replaces)
+        {
+            return Answer::impossible("stable is being replaced");
+        }
         self.state.paused = Some(now);
         Answer::Done
     }
@@ -111,9 +122,13 @@ impl Rollout {
         self.nobody_looked(Window::new(since, now));
         self.stood_for(now.since(since));
         self.moved(now);
+        if matches!(self.state.phase, Phase::Opening { .. } | Phase::Entering { .. }) {
+            self.ready_anew();
+        }
         if self.state.drifted {
             self.put_back(now);
         }
+        self.give_up_if_unseen(now);
         Answer::Done
     }
 

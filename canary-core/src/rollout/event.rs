@@ -125,7 +125,8 @@ pub enum CommandKind {
     /// Give the canary all of the traffic now, whatever checks and gates say; the last stage's hold, the bake and
     /// their gates follow.
     PromoteFull,
-    /// Start over from the first stage; what was learnt of the canary is kept.
+    /// Start over from the first stage; what was learnt of the canary is kept. Where a version is only kept for a
+    /// while, it goes now.
     Retry,
     /// Take the canary back.
     Abort {

@@ -21,6 +21,8 @@ pub(super) struct Pending {
 pub(super) enum Status {
     /// May be run once this state is saved.
     Held { rev: u64 },
+    /// May be run once this state is saved, or could not be: nothing on the way back waits for a store for long.
+    Tried { rev: u64 },
     /// Answered by this time, or given up.
     Running { deadline: Timestamp },
     /// Tried again at this time.
@@ -67,6 +69,8 @@ pub(super) struct Flight {
     /// When the router last accepted anything: what was observed before says nothing.
     pub(super) routed_at: Timestamp,
     pub(super) ready: Ready,
+    /// Whether the route was looked at in this phase.
+    pub(super) looked: bool,
     /// Whether the phase has changed in this step: what it wants has to be looked at again.
     pub(super) went: bool,
     /// How often in a row what runs the versions has failed.
@@ -147,7 +151,7 @@ impl Flight {
     /// Returns the earliest time at which a call is due to be given up or tried again.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         let due = |pending: &Pending| match pending.status {
-            Status::Held { .. } => None,
+            Status::Held { .. } | Status::Tried { .. } => None,
             Status::Running { deadline } => Some(deadline),
             Status::Waiting { until } => Some(until),
         };

@@ -31,6 +31,8 @@ pub(super) struct Ledger {
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Transient {
     saved: u64,
+    /// The last state of which it is known whether it could be saved.
+    tried: u64,
     saving: bool,
     changed: bool,
     failures: u32,
@@ -52,6 +54,16 @@ impl Ledger {
 
     pub(super) fn is_saved(&self, rev: u64) -> bool {
         rev <= self.transient.saved
+    }
+
+    /// Tells whether the last try to save anything failed.
+    pub(super) const fn is_failing(&self) -> bool {
+        self.transient.failures > 0
+    }
+
+    /// Tells whether a state was saved, or could not be.
+    pub(super) fn was_tried(&self, rev: u64) -> bool {
+        rev <= self.transient.tried
     }
 
     pub(super) fn record(&mut self, at: Timestamp, content: Content) -> &Record {
@@ -120,6 +132,7 @@ impl Ledger {
         self.transient.saving = false;
         self.transient.failures = 0;
         self.transient.saved = rev;
+        self.transient.tried = rev;
         self.transient.changed |= self.give_out(rev, effects) && ended;
     }
 
@@ -136,6 +149,7 @@ impl Ledger {
         }
         let transient = &mut self.transient;
         transient.saving = false;
+        transient.tried = rev;
         transient.changed = true;
         transient.failures += 1;
         let wait = 200_u64 << transient.failures.min(6);
@@ -170,7 +184,7 @@ impl Ledger {
 
     /// Gives out again what the saved state says observers may not have been told.
     pub(super) fn restored(&mut self, ended: bool, effects: &mut Vec<Effect>) {
-        self.transient = Transient { saved: self.rev, ..Transient::default() };
+        self.transient = Transient { saved: self.rev, tried: self.rev, ..Transient::default() };
         self.transient.changed = self.give_out(self.rev, effects) && ended;
     }
 

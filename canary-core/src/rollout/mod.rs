@@ -232,6 +232,7 @@ impl Rollout {
         debug_assert!(table::leads(from, to), "no way leads from {from} to {to}");
         self.state.phase = phase;
         self.flight.went = true;
+        self.flight.looked = false;
         self.moved(now);
     }
 

@@ -2,10 +2,10 @@
 
 use super::flight::{Pending, Slot, Status, Urgency};
 use super::{Action, Phase, Rollout};
-use crate::policy::Drift;
+use crate::policy::{Drift, How};
 use crate::ports::{Applied, Observed};
-use crate::record::{Content, Reason};
-use crate::value::{Failure, FailureKind, Timestamp, Traffic};
+use crate::record::{Content, Outcome, Reason};
+use crate::value::{Failure, FailureKind, Side, Timestamp, Traffic, Weight};
 
 /// How often the next traffic is asked for before the canary is taken back.
 const RAISE_TRIES: u32 = 8;
@@ -35,6 +35,10 @@ impl Rollout {
         };
         match pending {
             Some(pending) => self.flight.put(Slot::Route, pending),
+            None if self.must_look(now) => {
+                let look = self.run(Action::Observe, now);
+                self.flight.put(Slot::Route, look);
+            }
             None => self.close_if_routed(now),
         }
     }
@@ -67,18 +71,22 @@ impl Rollout {
         if self.flight.claimed && stands {
             return None;
         }
-        let keeps = !entering && wanted.is_within(&self.state.traffic);
-        let lower = if !self.state.drifted && self.lowers(&self.state.confirmed) {
-            Some(self.state.confirmed.clone())
-        } else if keeps || self.lowers(&wanted) {
-            Some(wanted.clone())
-        } else {
-            None
-        };
-        Some(match (lower, self.state.version.clone()) {
-            (Some(traffic), _) => self.lower(Action::Route { traffic, at: None }),
-            (None, Some(at)) => self.hold(Action::Route { traffic: wanted, at: Some(at) }),
-            (None, None) => self.run(Action::Observe, now),
+        let ours = self.state.traffic.meet(&self.state.confirmed);
+        if !self.state.drifted && ours != self.state.traffic {
+            // More than we ever asked for is taken away at once.
+            return Some(self.lower(Action::Route { traffic: ours, at: None }));
+        }
+        let less = self.state.traffic.meet(&wanted);
+        if less != self.state.traffic {
+            // What the plan itself takes away is no way back: a crash must not make it look like one.
+            return Some(self.hold(Action::Route { traffic: less, at: None }));
+        }
+        if !entering && wanted.is_within(&self.state.traffic) {
+            return Some(self.lower(Action::Route { traffic: wanted, at: None }));
+        }
+        Some(match self.state.version.clone() {
+            Some(at) => self.hold(Action::Route { traffic: wanted, at: Some(at) }),
+            None => self.run(Action::Observe, now),
         })
     }
 
@@ -89,14 +97,30 @@ impl Rollout {
         Pending { id, attempt: 1, action, status: Status::Held { rev: 1 } }
     }
 
-    /// Tells whether the route is ours and known to be as the router took it on last.
+    /// Tells whether the route is ours, was looked at in this phase, and sends nothing to the version that is to be
+    /// replaced or removed.
     pub(super) fn is_routed(&self) -> bool {
-        self.flight.claimed && self.state.traffic == self.state.confirmed
+        let idle = match (&self.state.phase, self.policy.spec().promotion.how) {
+            (Phase::Promoting { .. }, How::InPlace)
+            | (Phase::Retiring { outcome: Outcome::Promoted, .. }, How::Swap) => Side::Stable,
+            (Phase::Promoting { .. }, How::Swap) => return self.flight.looked,
+            _ => Side::Canary,
+        };
+        self.flight.looked
+            && match idle {
+                Side::Stable => self.state.traffic.canary == Weight::FULL,
+                Side::Canary => !self.state.traffic.reaches_canary(),
+            }
     }
 
-    /// Tells whether this traffic gives the canary less than it is known to have.
-    fn lowers(&self, traffic: &Traffic) -> bool {
-        *traffic != self.state.traffic && traffic.is_within(&self.state.traffic)
+    /// Tells whether the route has to be looked at before a version is replaced or removed.
+    fn must_look(&self, now: Timestamp) -> bool {
+        let due = match &self.state.phase {
+            Phase::Promoting { replaced } => !*replaced && self.is_running(),
+            Phase::Retiring { due, .. } => *due <= now,
+            _ => false,
+        };
+        due && self.state.workload && !self.flight.looked
     }
 
     pub(super) fn applied(&mut self, result: Result<Applied, Failure>, now: Timestamp) {
@@ -172,6 +196,7 @@ impl Rollout {
     /// Takes in how the route is while nothing is asked of it, and asks for what it shall be.
     fn found(&mut self, Observed { traffic: found, version }: Observed, now: Timestamp) {
         let looked = self.flight.take(Slot::Route);
+        self.flight.looked = self.flight.claimed;
         let expected = self.state.traffic.clone();
         self.state.version = Some(version);
         if self.wanted_traffic().as_ref() == Some(&found) || self.state.confirmed == found {
@@ -205,17 +230,27 @@ impl Rollout {
         let expected = std::mem::replace(&mut self.state.traffic, found.clone());
         let kept = matches!(self.state.phase, Phase::Retiring { .. });
         let wanted_back = if kept { !self.old_is_going() } else { !self.flight.claimed };
-        if wanted_back && found.canary < expected.canary {
+        let taken = found.canary < expected.canary || found.is_within(&expected);
+        if wanted_back && taken {
             let then = Drift::PutBack;
             let content =
                 Content::Drifted { expected: expected.clone(), found: found.clone(), then };
             self.record(now, content);
             return self.roll_back(Reason::TakenBack { expected, found }, now);
         }
-        let then = if kept { Drift::PutBack } else { self.policy.spec().drift };
+        // A version that is to be replaced or removed must not have what somebody else sends to it.
+        let ends = matches!(self.state.phase, Phase::Promoting { .. } | Phase::Closing { .. });
+        let then = match self.policy.spec().drift {
+            Drift::Accept if ends => Drift::PutBack,
+            _ if kept => Drift::PutBack,
+            then => then,
+        };
         self.record(now, Content::Drifted { expected, found, then });
         match then {
-            Drift::PutBack => self.put_back(now),
+            Drift::PutBack => {
+                self.put_back(now);
+                self.give_up_if_unseen(now);
+            }
             Drift::Pause => {
                 self.state.drifted = true;
                 self.state.paused.get_or_insert(now);
@@ -227,7 +262,26 @@ impl Rollout {
         }
     }
 
-    /// Asks for the traffic of the stage again; elsewhere the phase wants its own anyway.
+    /// Takes the canary back where somebody took all of its traffic away and it was not well by then: without any,
+    /// no verdict can ever let it have some again.
+    pub(super) fn give_up_if_unseen(&mut self, now: Timestamp) {
+        let (found, expected) = (self.state.traffic.clone(), self.state.confirmed.clone());
+        let unseen = found.canary == Weight::ZERO && expected.canary != Weight::ZERO;
+        if unseen
+            && self.is_running()
+            && !self.may_leave(now)
+            && matches!(
+                self.state.phase,
+                Phase::Entering { forced: false, .. }
+                    | Phase::Promoting { .. }
+                    | Phase::Closing { .. }
+            )
+        {
+            self.roll_back(Reason::TakenBack { expected, found }, now);
+        }
+    }
+
+    /// Asks for the traffic of the stage again; before the first stage and after the last it is asked for anyway.
     pub(super) fn put_back(&mut self, now: Timestamp) {
         self.state.drifted = false;
         match self.state.phase {

@@ -126,6 +126,18 @@ impl Snapshot {
                 return Err(other(format!("{opened} gates of stage `{name}` are open")));
             }
         }
+        let asks = match &self.state.phase {
+            Phase::Opening { .. } | Phase::Starting { .. } => policy.asks_before_first().len(),
+            Phase::Closing { .. } => policy.asks_after_promotion().len(),
+            _ => usize::MAX,
+        };
+        // A fast return asks the gates of another stage than the first.
+        if self.state.first == 0
+            && let Some(opened) = self.state.phase.asking().map(|gates| gates.opened)
+            && opened > asks
+        {
+            return Err(other(format!("{opened} of {asks} gates are open")));
+        }
         if self.state.first >= stages.len() {
             return Err(other(format!("it began with stage {}", self.state.first + 1)));
         }

@@ -6,7 +6,7 @@ use super::phase::Asking;
 use super::{Hold, Phase, Rollout, judge};
 use crate::policy::How;
 use crate::record::{Content, Outcome};
-use crate::value::{Epoch, Timestamp, Traffic, Window, millis};
+use crate::value::{Epoch, Timestamp, Traffic, Weight, Window, millis};
 
 impl Rollout {
     /// Goes on to the next gate, stage or end when everything that is needed is there.
@@ -20,12 +20,15 @@ impl Rollout {
             Phase::Holding { hold } if self.is_held(&hold) && self.may_leave(now) => {
                 self.leave(&hold, now);
             }
-            Phase::Closing { .. } if self.flight.claimed => {
-                if !self.ask_next_gate(now) {
-                    self.retire(Outcome::Promoted, now);
-                }
-            }
+            Phase::Closing { .. } => self.close(now),
             _ => {}
+        }
+    }
+
+    /// Asks the last gates, and ends where the new version is well still.
+    fn close(&mut self, now: Timestamp) {
+        if self.flight.claimed && !self.ask_next_gate(now) && self.may_leave(now) {
+            self.retire(Outcome::Promoted, now);
         }
     }
 
@@ -46,7 +49,7 @@ impl Rollout {
 
     /// Tells whether the last verdict lets the rollout go on: passing and fresh, where any check applies.
     pub(super) fn may_leave(&self, now: Timestamp) -> bool {
-        let weight = self.weight();
+        let weight = self.judged_weight();
         let judge = &self.state.judge;
         self.state.questions.is_empty()
             && if judge::measured_at(&self.policy, weight) {
@@ -55,6 +58,15 @@ impl Rollout {
                 !judge::judged_at(&self.policy, weight)
                     || judge.gates_pass(&self.policy, weight, now)
             }
+    }
+
+    /// Returns the weight at which a verdict is needed: where somebody took traffic away, still what the plan gives.
+    pub(super) fn judged_weight(&self) -> Weight {
+        let planned = match &self.state.phase {
+            Phase::Holding { hold } => self.stage(hold.stage).weight,
+            _ => Weight::ZERO,
+        };
+        self.weight().max(self.state.confirmed.canary).max(planned)
     }
 
     fn leave(&mut self, hold: &Hold, now: Timestamp) {
@@ -172,6 +184,8 @@ impl Rollout {
             && self.flight.claimed
             && self.state.traffic == self.lasting_traffic()
         {
+            // What was asked of the traffic before is answered by what it is now.
+            self.state.questions.clear();
             self.go(Phase::Closing { gates: Asking::default() }, now);
         }
     }
@@ -209,6 +223,9 @@ impl Rollout {
             Content::Restored { epoch: self.state.epoch, down_ms: millis(down.length()) },
         );
         self.state.version = None;
+        if self.state.phase.goes_forward() {
+            self.state.next_tick.get_or_insert(now + self.policy.every());
+        }
         self.state.counted_to = self.state.counted_to.max(now);
         self.nobody_looked(down);
         if self.is_running() {
@@ -219,6 +236,7 @@ impl Rollout {
             // The holder before may have died before it could save that it took the canary back.
             Phase::Releasing { outcome: Outcome::Promoted } if !self.state.workload => {
                 let opened = self.policy.asks_after_promotion().len();
+                self.state.next_tick = Some(now + self.policy.every());
                 self.go(Phase::Closing { gates: Asking { opened, since: None } }, now);
             }
             Phase::Holding { hold } => {

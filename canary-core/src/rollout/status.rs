@@ -119,7 +119,9 @@ impl Rollout {
         match &self.state.phase {
             Phase::Ended { .. } => Waiting::Nothing,
             Phase::Retiring { due, .. } if now < *due => Waiting::Keep(millis(due.since(now))),
-            Phase::Retiring { .. } | Phase::Promoting { replaced: false } => Waiting::Workload,
+            Phase::Retiring { .. } | Phase::Promoting { replaced: false } if self.is_routed() => {
+                Waiting::Workload
+            }
             Phase::RollingBack { emptied, .. } if *emptied || self.restores_first() => {
                 Waiting::Workload
             }
@@ -128,6 +130,7 @@ impl Rollout {
             {
                 Waiting::Verdict
             }
+            Phase::Closing { .. } if !self.may_leave(now) => Waiting::Verdict,
             Phase::Holding { hold } => self.waiting_in(hold, now),
             _ => Waiting::Router,
         }

@@ -107,8 +107,11 @@ impl Rollout {
             if let Phase::Holding { hold } = &mut self.state.phase
                 && seen > 0
             {
+                let comes_further = hold.held_ms < self.policy.stages()[hold.stage].hold_ms;
                 hold.held_ms = hold.held_ms.saturating_add(seen);
-                self.moved(now);
+                if comes_further {
+                    self.moved(now);
+                }
             }
         }
         if let Some(hold) = self.state.phase.hold() {

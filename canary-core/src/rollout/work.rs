@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::flight::{Ready, Slot, Urgency};
+use super::flight::{Pending, Ready, Slot, Status, Urgency};
 use super::{Action, Phase, Rollout};
 use crate::policy::How;
 use crate::ports::{Capacity, Progress, Readiness};
@@ -20,7 +20,12 @@ impl Rollout {
         let stage = match &self.state.phase {
             _ if !self.state.workload => return None,
             Phase::Opening { gates } if gates.opened >= self.start_gates() => self.state.first,
-            Phase::Entering { hold, .. } => hold.stage,
+            // What gives the canary less must not make it smaller before it has less.
+            Phase::Entering { hold, .. }
+                if !self.policy.traffic(hold.stage).is_within(&self.state.traffic) =>
+            {
+                hold.stage
+            }
             _ => return None,
         };
         let stage = self.stage(stage);
@@ -48,13 +53,11 @@ impl Rollout {
                 self.hold(Action::Prepare { capacity })
             }
             // The route is ours first, so that an older holder can move nothing any more.
-            Phase::Promoting { replaced: false } if self.is_routed() => {
+            Phase::Promoting { replaced: false } if self.is_routed() && self.is_running() => {
                 self.hold(Action::Promote { how })
             }
             Phase::RollingBack { emptied, .. } => match self.state.replaced {
-                Some(how) if *emptied || how == How::InPlace => {
-                    self.run(Action::Restore { how }, now)
-                }
+                Some(how) if *emptied || how == How::InPlace => self.give_back(how, now),
                 _ => return,
             },
             // Nothing is removed before the route is known to send nothing to it.
@@ -68,6 +71,19 @@ impl Rollout {
             _ => return,
         };
         self.flight.put(Slot::Work, pending);
+    }
+
+    /// Restores stable once it was tried to save that: the next holder must not take the promotion up again.
+    fn give_back(&mut self, how: How, now: Timestamp) -> Pending {
+        let restore = Action::Restore { how };
+        if self.state.ledger.is_failing() {
+            return self.run(restore, now);
+        }
+        let held = self.hold(restore);
+        match held.status {
+            Status::Held { rev } => Pending { status: Status::Tried { rev }, ..held },
+            _ => held,
+        }
     }
 
     /// Forgets how ready the canary was: it is asked again before each raise, and has all of its time.

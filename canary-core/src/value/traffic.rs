@@ -76,8 +76,30 @@ impl Traffic {
     #[must_use]
     pub fn is_within(&self, other: &Self) -> bool {
         let header = self.header.is_empty() || self.header == other.header;
-        let audience = self.canary == Weight::ZERO || self.audience == other.audience;
+        let everybody = self.canary == Weight::ZERO || other.canary == Weight::FULL;
+        let audience = everybody || self.audience == other.audience;
         self.canary <= other.canary && self.mirror <= other.mirror && header && audience
+    }
+
+    /// Returns what both have in common: the most that is within this and within `other`.
+    ///
+    /// Where two audiences differ that is no share at all: nobody knows whom they have in common.
+    #[must_use]
+    pub fn meet(&self, other: &Self) -> Self {
+        if self.is_within(other) {
+            return self.clone();
+        }
+        if other.is_within(self) {
+            return other.clone();
+        }
+        let header =
+            if self.header == other.header { self.header.clone() } else { BTreeMap::new() };
+        let mirror = self.mirror.min(other.mirror);
+        let nobody = Self { header, mirror, ..Self::all_stable() };
+        let some = Self { canary: self.canary.min(other.canary), ..nobody.clone() };
+        let of = |one: &Self| Self { audience: one.audience.clone(), ..some.clone() };
+        let fits = |traffic: &Self| traffic.is_within(self) && traffic.is_within(other);
+        [of(self), of(other)].into_iter().find(fits).unwrap_or(nobody)
     }
 }
 
@@ -111,5 +133,28 @@ mod tests {
             assert!(Traffic::all_stable().is_within(&more), "{more}");
         }
         assert!(ten.is_within(&ten));
+    }
+
+    #[test]
+    fn what_two_have_in_common_is_within_both() {
+        let header = BTreeMap::from([("x-canary".to_owned(), "true".to_owned())]);
+        let all: Vec<Traffic> = [0, 10, 90, 100]
+            .into_iter()
+            .flat_map(|percent| {
+                let plain = Traffic::to_canary(Weight::percent(percent));
+                let by_user = plain.clone().with_audience(Audience::by("user"));
+                let by_account = plain.clone().with_audience(Audience::by("account"));
+                let with_header = plain.clone().with_header(header.clone());
+                let mirrored = with_header.clone().with_mirror(Weight::percent(5));
+                [plain, by_user, by_account, with_header, mirrored]
+            })
+            .collect();
+        for a in &all {
+            for b in &all {
+                let both = a.meet(b);
+                assert!(both.is_within(a) && both.is_within(b), "{both} of {a} and {b}");
+                assert!(!b.is_within(a) || both == *b || both == *a, "{both} of {a} and {b}");
+            }
+        }
     }
 }

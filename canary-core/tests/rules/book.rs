@@ -120,7 +120,9 @@ impl Book {
         // The target may be somebody else's before the first save.
         let ours = self.durable_effect > 0;
         if first && ours {
-            let at_once = ran(&empties) || (self.no_return && ran(&restores));
+            // Stable is touched once it was tried to save that: the next holder must not promote it again.
+            let at_once =
+                ran(&empties) || (self.no_return && (ran(&restores) || saves(world, effects)));
             assert!(
                 at_once,
                 "rule 1: {event:?} takes the canary back, but not at once: {effects:?}"
@@ -130,6 +132,7 @@ impl Book {
             let tried = world.open.iter().any(|(_, a)| empties(a) || restores(a))
                 || ran(&empties)
                 || ran(&restores)
+                || (self.no_return && saves(world, effects))
                 || world
                     .rollout
                     .deadline()
@@ -273,6 +276,11 @@ fn ends(world: &World, before: &Rollout, effects: &[Effect]) {
         "rule 5: it waits for nothing: {:?}",
         rollout.phase()
     );
+}
+
+/// Tells whether a save is under way.
+fn saves(world: &World, effects: &[Effect]) -> bool {
+    world.saving.is_some() || effects.iter().any(|e| matches!(e, Effect::Persist { .. }))
 }
 
 /// Holds the world at the end to what the outcome says.

@@ -39,6 +39,8 @@ pub(crate) struct Bench {
     pub(crate) records: Vec<Record>,
     version: u64,
     commands: u64,
+    /// The state that was last asked to be saved.
+    saving: u64,
 }
 
 impl Bench {
@@ -51,6 +53,7 @@ impl Bench {
             records: Vec::new(),
             version: 0,
             commands: 0,
+            saving: 0,
         };
         let shown = bench.take(effects);
         (bench, shown)
@@ -84,7 +87,8 @@ impl Bench {
                 }
                 Effect::Cancel(id) => self.open.retain(|(call, _)| call.id != id),
                 Effect::Notify(record) => self.records.push(record),
-                Effect::Persist { .. } | Effect::Answer { .. } => {}
+                Effect::Persist { rev } => self.saving = rev,
+                Effect::Answer { .. } => {}
             }
         }
         shown
@@ -101,6 +105,11 @@ impl Bench {
         assert_eq!(deadline.since(self.now), ahead, "the deadline lies elsewhere");
         self.now = deadline;
         self.step(Event::Tick)
+    }
+
+    /// Returns the state that was last asked to be saved.
+    pub(crate) fn saving(&self) -> u64 {
+        self.saving
     }
 
     pub(crate) fn saved(&mut self, rev: u64) -> Vec<String> {
