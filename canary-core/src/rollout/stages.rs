@@ -20,11 +20,7 @@ impl Rollout {
             Phase::Holding { hold } if self.is_held(&hold) && self.may_leave(now) => {
                 self.leave(&hold, now);
             }
-            Phase::Closing { .. } if self.flight.claimed => {
-                if !self.ask_next_gate(now) {
-                    self.retire(Outcome::Promoted, now);
-                }
-            }
+            Phase::Closing { .. } if self.flight.claimed => self.close(now),
             _ => {}
         }
     }
@@ -35,6 +31,13 @@ impl Rollout {
         let ready = before_start || !self.state.workload || self.is_ready();
         if ready && !self.ask_next_gate(now) {
             self.enter(self.state.first, now);
+        }
+    }
+
+    /// Asks the gates after the promotion, then lets the old version go.
+    fn close(&mut self, now: Timestamp) {
+        if !self.ask_next_gate(now) {
+            self.retire(Outcome::Promoted, now);
         }
     }
 
