@@ -30,12 +30,12 @@ def run(tests):
     if built.returncode:
         sys.exit(f"it does not compile:\n{built.stderr[-3000:]}")
     try:
-        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=120)
     except subprocess.TimeoutExpired:
         return "time ran out"
     if done.returncode == 0:
         return None
-    failed = re.search(r"^    (\S+)$", done.stdout, re.M)
+    failed = re.search(r"^    (\w+(?:::\w+)*)$", done.stdout.rsplit("failures:", 1)[-1], re.M)
     return failed.group(1) if failed else "the tests"
 
 

@@ -188,7 +188,7 @@ impl Rollout {
         }
         if seen.traffic == self.state.traffic {
             self.state.version = Some(seen.version);
-        } else if !(self.state.drifted && !self.is_running()) {
+        } else if !self.state.drifted || self.is_running() {
             self.found(seen, now);
         }
     }

@@ -40,7 +40,7 @@ impl Move {
                     world.go_on();
                 }
             }
-            Self::Deadline => drop(world.to_deadline()),
+            Self::Deadline => drop(world.tick()),
             Self::Wait(ms) => world.pass(Duration::from_millis(*ms)),
             Self::Saved => world.saved(Ok(()), true),
             Self::NotSaved { landed } => world.saved(Err(FailureKind::Unavailable), *landed),

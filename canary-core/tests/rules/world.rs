@@ -223,7 +223,7 @@ impl World {
     // --- time, the store, crashes
 
     /// Lets time pass up to the machine's deadline; tells whether it has one.
-    pub(crate) fn to_deadline(&mut self) -> bool {
+    pub(crate) fn tick(&mut self) -> bool {
         let Some(deadline) = self.rollout.deadline() else { return false };
         self.pass(deadline.since(self.now));
         self.step(Event::Tick);
@@ -374,10 +374,9 @@ impl World {
                     .collect(),
                 _ => Vec::new(),
             }),
-            Action::AskGate { .. } if trouble % 2 == 0 => Reply::Decided(Ok(Decision::wait(
-                Duration::from_secs(u64::from(trouble)),
-                "not yet",
-            ))),
+            Action::AskGate { .. } if trouble.is_multiple_of(2) => Reply::Decided(Ok(
+                Decision::wait(Duration::from_secs(u64::from(trouble)), "not yet"),
+            )),
             Action::AskGate { .. } => Reply::Decided(Ok(Decision::reject("no"))),
             Action::Prepare { capacity } => Reply::Prepared(Ok(match trouble % 3 {
                 0 => Readiness::waiting("no node"),
@@ -440,7 +439,7 @@ impl World {
         } else if let Some(kind) = self.wish() {
             self.command(kind, None);
         } else {
-            return self.to_deadline();
+            return self.tick();
         }
         true
     }
