@@ -1,8 +1,10 @@
 //! What a metric source sees of the made-up world.
 
+use std::sync::Arc;
+
 use super::World;
 use super::draw::{Chance, Draw};
-use super::latency::{BOUNDS, Histogram};
+use super::latency::Histogram;
 use super::world::BEGIN;
 use crate::value::{
     Buckets, BySide, Counts, Failure, FailureKind, Measured, Query, Reading, Side, Signal,
@@ -144,7 +146,7 @@ impl World {
                 None => self.histogram(side, window).draw(&mut draw, total),
             };
             // The bounds rise, and the counts add up to the total.
-            Buckets::new(BOUNDS.to_vec(), counts).map_or(Reading::NoData, Reading::Buckets)
+            Buckets::new(Arc::clone(&self.bounds), counts).map_or(Reading::NoData, Reading::Buckets)
         })
     }
 
@@ -191,6 +193,9 @@ impl World {
     /// had traffic, and its mean number of requests.
     fn visit(&self, side: Side, after: u64, until: u64, mut see: impl FnMut(u64, u64, f64)) {
         let service = self.services.get(side);
+        if let Some((since, share)) = self.steady(side, after, until) {
+            return see(after, since, self.load.requests(after, until) * share);
+        }
         let mut from = after;
         while from < until {
             let since = self.traffic_since(side, from);
@@ -206,6 +211,17 @@ impl World {
             see(from, since, self.load.requests(from, to) * share);
             from = to;
         }
+    }
+
+    /// Returns since when a side has had traffic and its share, where neither route nor service changes in a span of
+    /// time that is not empty: in nearly all of them.
+    fn steady(&self, side: Side, after: u64, until: u64) -> Option<(u64, f64)> {
+        let (routed_at, routed) = self.routed.last()?;
+        let steady = after < until
+            && *routed_at <= after
+            && self.outages.is_empty()
+            && self.services.get(side).never_changes();
+        steady.then(|| (self.traffic_since(side, after), *routed.share.get(side)))
     }
 
     fn stream(&self, window: Window, what: u64) -> Draw {
