@@ -19,7 +19,8 @@ use super::{Clock, DriverError, Handle, StartError, needs};
 use crate::journal::{Line, With};
 use crate::policy::Policy;
 use crate::ports::{Claim, Gate, Observer, Past, StateStore, Stored, TrafficRouter, Workload};
-use crate::rollout::{Begin, Effect, Event, Rollout, Snapshot};
+use crate::record::Outcome;
+use crate::rollout::{Begin, Effect, Event, Phase, Rollout, Snapshot};
 use crate::store::MemoryStore;
 use crate::value::{Actor, FailureKind, GateName, InvalidName, RolloutId, Target, Timestamp};
 
@@ -93,6 +94,10 @@ impl Parts {
     ) -> Result<Handle, StartError> {
         let target = self.target(Some(&policy))?;
         match self.load(&target).await? {
+            // One that is over needs nothing but to be told again how it ended.
+            Some(held) if held.claim.state.is_settled() && *held.claim.state.rollout() == id => {
+                self.take_up(held, target, Goal::TakeBack)
+            }
             Some(held)
                 if !held.claim.state.is_settled()
                     && (self.supersede.is_none() || *held.claim.state.rollout() == id) =>
@@ -122,7 +127,12 @@ impl Parts {
         id: &RolloutId,
     ) -> Result<Option<Stored>, StartError> {
         let Some(held) = held else { return Ok(None) };
-        if held.claim.state.is_settled() {
+        let over = held.claim.past.iter().any(|past| past.rollout == *id);
+        let settled = held.claim.state.is_settled();
+        if over || (settled && held.claim.state.rollout() == id) {
+            return Err(StartError::Over { target: target.clone(), rollout: id.clone() });
+        }
+        if settled {
             return Ok(Some(held));
         }
         let rollout = held.claim.state.rollout().clone();
@@ -131,10 +141,16 @@ impl Parts {
         let Some(actor) = self.supersede.as_ref().filter(|_| rollout != *id) else {
             return Err(busy(rollout));
         };
+        let promoted =
+            matches!(held.claim.state.phase(), Phase::Retiring { outcome: Outcome::Promoted, .. });
         let old = self.clone().take_up(held, target.clone(), Goal::TakeBack)?;
         let ended = async {
-            // One that is past taking back ends by itself.
-            old.abort(format!("superseded by {id}"), actor).await?;
+            // One that was promoted only keeps its old version for a while: that goes now.
+            if promoted {
+                old.retry(actor).await?;
+            } else {
+                old.abort(format!("superseded by {id}"), actor).await?;
+            }
             old.finished().await
         };
         match ended.await {

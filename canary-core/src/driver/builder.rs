@@ -164,7 +164,8 @@ impl DriverBuilder {
 
     /// Takes up the rollout that the store holds for the target, or starts this one if there is none under way.
     ///
-    /// What a program that may have crashed calls when it begins.
+    /// What a program that may have crashed calls when it begins. A rollout of this id that is over is not begun
+    /// again: the handle tells how it ended.
     ///
     /// # Errors
     /// As for [`start`](Self::start).

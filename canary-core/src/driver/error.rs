@@ -22,6 +22,17 @@ pub enum StartError {
         /// The rollout that has it.
         rollout: RolloutId,
     },
+    /// A rollout of this id has ended already; what became of it is in the store.
+    #[error(
+        "the rollout {rollout} of {target} is over: give a new one an id of its own, or let `.start_or_resume(..)` \
+         tell how it ended"
+    )]
+    Over {
+        /// The target.
+        target: Target,
+        /// The rollout.
+        rollout: RolloutId,
+    },
     /// The rollout that has the target was to be superseded and could not be driven to its end; it is aborted, and
     /// left to be resumed.
     #[error("the rollout {rollout} that has {target} could not be taken back")]

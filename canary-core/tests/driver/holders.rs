@@ -96,11 +96,11 @@ async fn a_clock_behind_does_not_stop_the_next_holder() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_id_may_come_again_with_an_earlier_clock() {
+async fn a_target_may_come_again_with_an_earlier_clock() {
     let (store, route) = (MemoryStore::new(), MemoryRouter::new());
     let at = |t| builder().router(route.clone()).store(store.clone()).clock(Clock::starting_at(t));
     at(T).start(id("shop-1")).await.unwrap().finished().await.unwrap();
-    let again = at(T - s(3600)).start(id("shop-1")).await.unwrap();
+    let again = at(T - s(3600)).start(id("shop-2")).await.unwrap();
     let end = tokio::time::timeout(s(7200), again.finished()).await;
     assert!(end.is_ok(), "never ends: {:?}", again.status().borrow().phase);
 }

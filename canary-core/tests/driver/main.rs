@@ -7,6 +7,7 @@ mod faults;
 mod fleet;
 mod holders;
 mod observers;
+mod over;
 mod phases;
 mod simulated;
 mod sources;
