@@ -89,7 +89,7 @@ impl Judge {
         judged
     }
 
-    /// Returns what all signals that something needs have covered since the last time.
+    /// Returns what all signals that something needs have covered since the last time, without gaps.
     fn newly_covered(
         &mut self,
         policy: &Policy,
@@ -104,14 +104,15 @@ impl Judge {
         };
         let needed =
             plan.needs.iter().filter(|n| n.applies_at(look.stage, look.weight) && !excused(n.by));
-        let cursors = needed.filter_map(|need| self.tracks.get(need.track)).map(Track::cursor);
-        let covered_to = match cursors.min() {
-            Some(least) => least,
+        let tracks = needed.filter_map(|need| self.tracks.get(need.track));
+        let covered = tracks.map(|track| (track.since(), track.cursor()));
+        let (since, covered_to) = match covered.reduce(|a, b| (a.0.max(b.0), a.1.min(b.1))) {
+            Some(by_all) => by_all,
             // A person has excused all that needs anything.
-            None if measured_at(policy, look.weight) => until,
+            None if measured_at(policy, look.weight) => (self.covered_to, until),
             None => return None,
         };
-        let window = Window::new(self.covered_to, covered_to);
+        let window = Window::new(self.covered_to.max(since), covered_to);
         if window.is_empty() {
             return None;
         }
