@@ -21,7 +21,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Starts;
-use super::log::{add_exp, mean_exp_plus};
+use super::log::{add_exp, log_mass, mean_exp_plus};
 use crate::value::Counts;
 
 const RATIOS: [f64; 8] = [1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
@@ -140,10 +140,11 @@ impl EvidenceState {
             for (m, multiple) in self.tick.iter_mut().zip(STAKES) {
                 *m = finite(*m + bet.tick(multiple));
             }
+            let waiting = log_mass(self.waiting);
             self.ln = [
-                mean_exp_plus(&self.ratio, self.waiting),
-                mean_exp_plus(&self.tick, self.waiting),
-                mean_exp_plus(&self.cluster, self.waiting),
+                mean_exp_plus(&self.ratio, waiting),
+                mean_exp_plus(&self.tick, waiting),
+                mean_exp_plus(&self.cluster, waiting),
             ];
             let twice = limits.ln_odds + std::f64::consts::LN_2;
             for (i, needed) in [limits.ln_odds, twice, twice].into_iter().enumerate() {

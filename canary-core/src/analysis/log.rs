@@ -6,10 +6,14 @@ pub(super) fn add_exp(a: f64, b: f64) -> f64 {
     if low == f64::NEG_INFINITY { high } else { high + libm::log1p(libm::exp(low - high)) }
 }
 
-/// Returns `ln(Σ e^x / n + rest)` for the `n` given values, `rest` ≥ 0.
+/// Returns the logarithm of a mass, negative infinity for none.
+pub(super) fn log_mass(mass: f64) -> f64 {
+    if mass > 0.0 { libm::log(mass) } else { f64::NEG_INFINITY }
+}
+
+/// Returns `ln(Σ e^x / n + e^rest)` for the `n` given values.
 #[expect(clippy::cast_precision_loss, reason = "a handful of values")]
 pub(super) fn mean_exp_plus(values: &[f64], rest: f64) -> f64 {
-    let rest = if rest > 0.0 { libm::log(rest) } else { f64::NEG_INFINITY };
     let highest = values.iter().copied().fold(rest, f64::max);
     if highest == f64::NEG_INFINITY {
         return highest;
