@@ -1,8 +1,10 @@
 //! What a metric source sees of the made-up world.
 
+use std::sync::Arc;
+
 use super::World;
 use super::draw::{Chance, Draw};
-use super::latency::{BOUNDS, Histogram};
+use super::latency::Histogram;
 use super::world::BEGIN;
 use crate::value::{
     Buckets, BySide, Counts, Failure, FailureKind, Measured, Query, Reading, Side, Signal,
@@ -144,7 +146,7 @@ impl World {
                 None => self.histogram(side, window).draw(&mut draw, total),
             };
             // The bounds rise, and the counts add up to the total.
-            Buckets::new(BOUNDS.to_vec(), counts).map_or(Reading::NoData, Reading::Buckets)
+            Buckets::new(Arc::clone(&self.bounds), counts).map_or(Reading::NoData, Reading::Buckets)
         })
     }
 

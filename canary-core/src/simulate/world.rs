@@ -1,8 +1,10 @@
 //! A made-up world: a route, two services, and what runs them.
 
+use std::sync::Arc;
+
 use super::Load;
 use super::draw::Chance;
-use super::latency::Histogram;
+use super::latency::{BOUNDS, Histogram};
 use super::service::{Script, Service};
 use super::steps::Steps;
 use super::workload::{Running, SimulatedWorkload};
@@ -30,6 +32,8 @@ pub struct World {
     pub(super) scripts: BySide<Script>,
     /// The chance of an error as each service begins with it, for which it is drawn most often.
     pub(super) errors: BySide<(f64, Chance)>,
+    /// The bounds of every histogram that is answered.
+    pub(super) bounds: Arc<[f64]>,
     /// How latency is spread where that never changes.
     pub(super) latency: BySide<Option<Histogram>>,
     /// Since when which traffic was in force, the newest last, in milliseconds since the begin.
@@ -83,6 +87,7 @@ impl World {
             scrape: None,
             scripts: BySide::default(),
             errors,
+            bounds: BOUNDS.into(),
             latency,
             routed: vec![(0, Routed::of(&Traffic::all_stable()))],
             traffic: Traffic::all_stable(),
