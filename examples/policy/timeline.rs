@@ -31,8 +31,8 @@ impl<W: io::Write> Timeline<W> {
         self.began.get_or_insert(record.at);
         match &record.content {
             // The next record says why; and the sentence at the end, how it ended.
-            Content::Judged(Judgement { ruling: Ruling::RollBack, .. }) | Content::Ended { .. } => {
-            }
+            Content::Judged(judgement) if judgement.ruling == Ruling::RollBack => {}
+            Content::Ended { .. } => {}
             Content::Judged(judgement) => self.judged(record.at, judgement),
             content => {
                 self.close_row();

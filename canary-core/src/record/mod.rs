@@ -106,8 +106,8 @@ pub enum Content {
         /// What is done about it.
         then: Drift,
     },
-    /// A tick was judged.
-    Judged(Judgement),
+    /// A tick was judged; shared, since it is large and reports, observers and the state that is saved all hold it.
+    Judged(Arc<Judgement>),
     /// A check asks a person whether to go on.
     Asked {
         /// What it found.

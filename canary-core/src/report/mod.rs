@@ -11,6 +11,8 @@ mod series;
 
 pub use series::{Point, Series};
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::record::{CheckResult, Content, Judgement, Outcome, Record, Ruling, Verdict};
@@ -50,7 +52,7 @@ pub struct Report {
     /// What happened in each stage that was entered.
     pub stages: Vec<StageReport>,
     /// The last tick.
-    pub last: Option<Judgement>,
+    pub last: Option<Arc<Judgement>>,
     /// What was counted over time.
     #[serde(default)]
     pub series: Series,
@@ -151,7 +153,7 @@ impl Report {
     }
 
     /// Takes in that the last look's record was made one with the look after it.
-    pub(crate) fn fold_merged(&mut self, record: &Record, judgement: &Judgement) {
+    pub(crate) fn fold_merged(&mut self, record: &Record, judgement: &Arc<Judgement>) {
         self.judge(judgement);
         if let Some(last) = self.timeline.last_mut()
             && last.number == record.number
@@ -204,14 +206,14 @@ impl Report {
         });
     }
 
-    fn judge(&mut self, judgement: &Judgement) {
+    fn judge(&mut self, judgement: &Arc<Judgement>) {
         self.series.add(judgement);
         // One that was entered again counts anew.
         let entered = self.stages.iter_mut().rev().find(|stage| stage.stage == judgement.stage);
         if let Some(stage) = entered {
             stage.judge(judgement);
         }
-        self.last = Some(judgement.clone());
+        self.last = Some(Arc::clone(judgement));
     }
 
     /// Returns how many requests failed on the canary in all windows that were measured.

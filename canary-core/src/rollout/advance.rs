@@ -66,11 +66,11 @@ impl Rollout {
     /// Counts live time towards the hold where the plan leaves nothing to measure.
     pub(super) fn count_live_time(&mut self, now: Timestamp) {
         let since = now.since(self.state.counted_to);
-        let counts = self.counts_live(now);
         self.state.counted_to = self.state.counted_to.max(now);
+        // The rules are looked up only where they matter: this is asked for at each event.
+        let counts = !since.is_zero() && self.state.phase.is_holding() && self.counts_live(now);
         if let Phase::Holding { hold } = &mut self.state.phase
             && counts
-            && !since.is_zero()
         {
             let comes_further = hold.held_ms < self.policy.stages()[hold.stage].hold_ms;
             hold.held_ms = hold.held_ms.saturating_add(millis(since));

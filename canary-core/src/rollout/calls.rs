@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::flight::{Pending, Slot, Status, Urgency, backoff};
+use super::ledger::Ledger;
 use super::{Action, Effect, Reply, Rollout};
 use crate::ports::Call;
 use crate::record::Content;
@@ -58,15 +59,13 @@ impl Rollout {
 
     /// Runs what was held back and is saved now, and what is due to be tried again.
     pub(super) fn run_due_calls(&mut self, now: Timestamp) {
+        let ledger = &self.state.ledger;
+        if !self.flight.calls().any(|pending| is_due(pending, ledger, now)) {
+            return;
+        }
         for slot in self.flight.slots() {
             let Some(pending) = self.flight.get(slot) else { continue };
-            let due = match pending.status {
-                Status::Held { rev } => self.state.ledger.is_saved(rev),
-                Status::Tried { rev } => self.state.ledger.was_tried(rev),
-                Status::Waiting { until } => until <= now,
-                Status::Running { .. } => false,
-            };
-            if !due {
+            if !is_due(pending, &self.state.ledger, now) {
                 continue;
             }
             let allowed = match &pending.action {
@@ -89,10 +88,12 @@ impl Rollout {
 
     /// Gives up on answers that did not come.
     pub(super) fn expire_calls(&mut self, now: Timestamp) {
+        if !self.flight.calls().any(|pending| pending.has_expired(now)) {
+            return;
+        }
         for slot in self.flight.slots() {
             let Some(pending) = self.flight.get(slot) else { continue };
-            let Status::Running { deadline } = pending.status else { continue };
-            if deadline <= now {
+            if pending.has_expired(now) {
                 let (id, attempt) = (pending.id, pending.attempt);
                 let failure = Failure::new(FailureKind::Timeout, "no answer came in time");
                 let reply = pending.action.failed(failure);
@@ -174,6 +175,16 @@ impl Rollout {
         if attempt <= 4 || attempt.is_power_of_two() {
             self.record(now, Content::CallFailed { action, attempt, failure: failure.clone() });
         }
+    }
+}
+
+/// Tells whether a call may run now: it was held back and is saved, or its next try's time has come.
+fn is_due(pending: &Pending, ledger: &Ledger, now: Timestamp) -> bool {
+    match pending.status {
+        Status::Held { rev } => ledger.is_saved(rev),
+        Status::Tried { rev } => ledger.was_tried(rev),
+        Status::Waiting { until } => until <= now,
+        Status::Running { .. } => false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a rollout wants done.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -65,7 +66,7 @@ pub enum Action {
     /// Measure both sides.
     Measure {
         /// What to ask, each after its cursor.
-        queries: Vec<Query>,
+        queries: Arc<[Query]>,
         /// Up to when.
         until: Timestamp,
     },

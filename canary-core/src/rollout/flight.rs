@@ -34,6 +34,11 @@ impl Pending {
         matches!(self.status, Status::Running { .. })
     }
 
+    /// Tells whether its answer has not come in time.
+    pub(super) fn has_expired(&self, now: Timestamp) -> bool {
+        matches!(self.status, Status::Running { deadline } if deadline <= now)
+    }
+
     /// Tries again at this time; the try that is under way is over.
     pub(super) const fn wait_until(&mut self, until: Timestamp) {
         self.attempt = self.attempt.saturating_add(1);
@@ -108,6 +113,17 @@ impl Flight {
         [Slot::Route, Slot::Measure, Slot::Gate, Slot::Work].into_iter().chain(watched)
     }
 
+    /// Tells whether any gate is watched.
+    pub(super) const fn watches(&self) -> bool {
+        !self.watched.is_empty()
+    }
+
+    /// Shows all calls that are followed.
+    pub(super) fn calls(&self) -> impl Iterator<Item = &Pending> {
+        let Self { route, measure, gate, work, watched, .. } = self;
+        [route, measure, gate, work].into_iter().chain(watched).flatten()
+    }
+
     pub(super) fn get(&self, slot: Slot) -> Option<&Pending> {
         match slot {
             Slot::Route => self.route.as_ref(),
@@ -155,7 +171,7 @@ impl Flight {
             Status::Running { deadline } => Some(deadline),
             Status::Waiting { until } => Some(until),
         };
-        self.slots().filter_map(|slot| self.get(slot).and_then(due)).min()
+        self.calls().filter_map(due).min()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Numbers records and effects, and keeps back what must be durable first.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -86,7 +87,7 @@ impl Ledger {
         if !last.is_like(judgement) {
             return None;
         }
-        last.take_in(judgement);
+        Arc::make_mut(last).take_in(judgement);
         *needs = rev;
         Some(record)
     }

@@ -190,6 +190,12 @@ impl Rollout {
         &self.state.report
     }
 
+    /// Returns what has happened, of a rollout that is not needed any more.
+    #[must_use]
+    pub fn into_report(self) -> Report {
+        self.state.report
+    }
+
     /// Returns where the rollout stands.
     #[must_use]
     pub const fn phase(&self) -> &Phase {

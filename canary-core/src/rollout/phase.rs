@@ -167,6 +167,10 @@ impl Phase {
         }
     }
 
+    pub(super) const fn is_holding(&self) -> bool {
+        matches!(self, Self::Holding { .. })
+    }
+
     /// Tells whether the rollout goes forward: whether checks are looked at, and a person can pause it.
     pub(super) const fn goes_forward(&self) -> bool {
         matches!(

@@ -1,5 +1,7 @@
 //! Where a rollout stands, for people to look at.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Hold, Phase, Rollout, judge};
@@ -33,7 +35,7 @@ pub struct Status {
     /// What it waits for.
     pub waiting: Waiting,
     /// The last tick.
-    pub last: Option<Judgement>,
+    pub last: Option<Arc<Judgement>>,
     /// How it ended, if it has.
     pub outcome: Option<Outcome>,
 }

@@ -1,5 +1,7 @@
 //! Looking: measurements, gates that are watched, and the verdicts that follow.
 
+use std::sync::Arc;
+
 use super::flight::{Pending, Slot};
 use super::judge::{Guilt, Judged, Look};
 use super::{Action, Phase, Rollout};
@@ -32,7 +34,10 @@ impl Rollout {
     }
 
     fn ask_watched(&mut self, now: Timestamp) {
-        let policy = std::sync::Arc::clone(&self.policy);
+        if !self.flight.watches() {
+            return;
+        }
+        let policy = Arc::clone(&self.policy);
         for (i, gate) in policy.watched_gates().enumerate() {
             if self.flight.get(Slot::Watched(i)).is_none() {
                 let stage = self.stage_name();
@@ -117,6 +122,7 @@ impl Rollout {
         if let Some(hold) = self.state.phase.hold() {
             judgement.held_ms = hold.held_ms;
         }
+        let judgement = Arc::new(judgement);
         match self.state.ledger.merge(&judgement) {
             Some(record) => self.state.report.fold_merged(record, &judgement),
             None => self.record(now, Content::Judged(judgement)),
@@ -131,7 +137,7 @@ impl Rollout {
 
     /// Asks a person about each check that asks; one that passes again asks no more.
     fn ask_people(&mut self, asks: Vec<CheckResult>, now: Timestamp) {
-        let still = |question: &std::sync::Arc<str>| {
+        let still = |question: &Arc<str>| {
             **question == *crate::policy::PROGRESS || asks.iter().any(|ask| ask.check == *question)
         };
         self.state.questions.retain(still);

@@ -116,8 +116,8 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
                 break;
             }
         }
-        let report = match self.processes.last() {
-            Some(holder) => holder.rollout.report().clone(),
+        let report = match self.processes.pop() {
+            Some(holder) => holder.rollout.into_report(),
             None => self.store.saved.as_ref().map_or_else(Report::default, |s| s.report().clone()),
         };
         (report, self.world)

@@ -94,7 +94,7 @@ async fn first_look(builder: DriverBuilder) -> (BTreeMap<String, String>, std::t
     handle.finished().await.unwrap_err();
     let records = recorder.records();
     let look = records.iter().find_map(|record| match &record.content {
-        Content::Judged(judgement) => Some((judgement, record.at)),
+        Content::Judged(judgement) => Some((&**judgement, record.at)),
         _ => None,
     });
     let (judgement, at): (&Judgement, Timestamp) = look.expect("it looked");

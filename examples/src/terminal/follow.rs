@@ -73,7 +73,7 @@ fn stage(status: &Status) -> Option<StageView> {
 
 /// Returns the last judgement if it is about the stage that the rollout is in.
 fn judged(status: &Status) -> Option<&Judgement> {
-    let last = status.last.as_ref();
+    let last = status.last.as_deref();
     last.filter(|last| status.stage.is_none_or(|stage| stage == last.stage))
 }
 
@@ -148,6 +148,8 @@ fn check(result: &CheckResult) -> CheckView {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use canary_core::record::{Outcome, Reason};
     use canary_core::simulate::{Service, Simulation};
     use serde_json::{from_value, json};
@@ -219,7 +221,7 @@ mod tests {
         let (mut record, mut judgement) = report.timeline.iter().find_map(judged).unwrap();
         let mut story = Story::default();
         let mut told = |ruling| {
-            judgement.ruling = ruling;
+            Arc::make_mut(&mut judgement).ruling = ruling;
             record.content = Content::Judged(judgement.clone());
             story.tell(&record).is_some()
         };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::memory::Rules;
 use super::plan::{
     AbPlan, CheckPlan, HistoryPlan, Metered, Need, NeededBy, Node, Over, Place, Plan, Read,
 };
@@ -16,6 +17,8 @@ impl Plan {
     pub(super) fn of(policy: &Policy) -> Self {
         let mut plan = Self {
             hard_limit: Arc::from(HARD_LIMIT),
+            hard_limit_rules: Rules::of_hard_limit(policy),
+            latency: None,
             queries: vec![query(policy, Signal::Requests)],
             summed: vec![true],
             checks: Vec::new(),
@@ -24,7 +27,7 @@ impl Plan {
             evidence: Vec::new(),
             abs: Vec::new(),
             gates: policy.watched_gates().cloned().collect(),
-            needs: Vec::new(),
+            needs: vec![Vec::new()],
             pass: Vec::new(),
         };
         if policy.hard_limit() {
@@ -36,6 +39,7 @@ impl Plan {
         for (i, stage) in policy.stages().iter().enumerate() {
             plan.add_pass(policy, i, stage);
         }
+        plan.latency = plan.queries.iter().position(|query| query.signal == Signal::Latency);
         plan
     }
 
@@ -43,6 +47,7 @@ impl Plan {
         let (gathered, evidence, abs) = (self.gathered.len(), self.evidence.len(), self.abs.len());
         let node = self.node(policy, (i, check), &check.kind);
         self.checks.push(CheckPlan {
+            rules: Rules::of(policy, check),
             node,
             gathered: gathered..self.gathered.len(),
             evidence: evidence..self.evidence.len(),
@@ -143,6 +148,7 @@ impl Plan {
             None => {
                 self.queries.push(query(policy, signal));
                 self.summed.push(false);
+                self.needs.push(Vec::new());
                 self.queries.len() - 1
             }
         }
@@ -172,7 +178,7 @@ impl Plan {
     }
 
     fn need(&mut self, track: usize, by: NeededBy, from: Weight, compares: bool) {
-        self.needs.push(Need { track, by, from, compares });
+        self.needs[track].push(Need { by, from, compares });
     }
 }
 

@@ -3,17 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::memory::{Consequence, Lack, Rules};
-use super::plan::{NeededBy, Plan, delay};
+use super::memory::{Consequence, Lack};
+use super::plan::{CheckPlan, Need, NeededBy, Plan, delay};
 use super::sight::{Said, Sight, said};
 use super::tracks::State;
 use super::tracks::Track;
 use super::{Judge, Work, counted, fresh, measured_at};
-use crate::policy::{Policy, Quantile, Then};
+use crate::policy::{Policy, Quantile};
 use crate::record::{CheckResult, Finding, Judgement, Ruling, Verdict};
-use crate::value::{
-    BySide, Failure, Measured, Query, Reading, Signal, Timestamp, Weight, Window, millis,
-};
+use crate::value::{BySide, Failure, Measured, Query, Reading, Timestamp, Weight, Window, millis};
 
 /// Says where the rollout stands when it is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -68,8 +66,8 @@ impl Judge {
         now: Timestamp,
     ) -> Judged {
         self.begin_if_entered(look.stage);
-        let plan = self.plan(policy);
-        let Work { mut states, mut active, .. } = std::mem::take(&mut self.work);
+        let Work { plan, mut states, mut active } = std::mem::take(&mut self.work);
+        let plan = plan.unwrap_or_else(|| Arc::new(Plan::of(policy)));
         states.clear();
         for (i, track) in self.tracks.iter_mut().enumerate() {
             states.push(track.take_in(queries.get(i), until, answers.get(i)));
@@ -84,7 +82,7 @@ impl Judge {
         self.remember(&plan, look.weight, at_end, &active, (answers, &states));
         let verdicts =
             self.verdicts(policy, &plan, (look.weight, at_end), &active, (answers, &states), now);
-        let judged = self.rule(policy, look, covered, verdicts, (answers, &states));
+        let judged = self.rule(policy, &plan, look, covered, verdicts, (answers, &states));
         self.work = Work { plan: Some(plan), states, active };
         judged
     }
@@ -102,10 +100,10 @@ impl Judge {
             NeededBy::Check(i) => self.checks.get(i).is_some_and(|memory| memory.excused),
             NeededBy::Stage(_) => false,
         };
-        let needed =
-            plan.needs.iter().filter(|n| n.applies_at(look.stage, look.weight) && !excused(n.by));
-        let cursors = needed.filter_map(|need| self.tracks.get(need.track)).map(Track::cursor);
-        let covered_to = match cursors.min() {
+        let applies = |n: &Need| n.applies_at(look.stage, look.weight) && !excused(n.by);
+        let is_needed = |needs: &[Need]| needs.iter().any(applies);
+        let needed = self.tracks.iter().zip(&plan.needs).filter(|(_, needs)| is_needed(needs));
+        let covered_to = match needed.map(|(track, _)| track.cursor()).min() {
             Some(least) => least,
             // A person has excused all that needs anything.
             None if measured_at(policy, look.weight) => until,
@@ -150,27 +148,25 @@ impl Judge {
         };
         let mut verdicts = Verdicts::with_room_for(policy.checks().len() + 1);
         if policy.hard_limit() {
-            let rules = Rules::of_hard_limit(policy);
             let (verdict, finding) = counted::hard_limit(weight, sight.said(0));
-            let consequence = hard_limit.take(&rules, verdict, now);
-            let result =
-                CheckResult::new(Arc::clone(&plan.hard_limit), verdict, Then::RollBack, finding);
-            verdicts.push(result, &consequence);
+            let consequence = hard_limit.take(&plan.hard_limit_rules, verdict, now);
+            verdicts.push((&plan.hard_limit, false), (verdict, finding), &consequence);
         }
         for (i, (check, memory)) in policy.checks().iter().zip(checks).enumerate() {
-            let rules = Rules::of(policy, check);
-            let (verdict, finding, consequence) = if !active[i] {
-                let consequence = memory.take(&rules, Verdict::NotApplicable, now);
-                (Verdict::NotApplicable, Finding::Nothing, consequence)
-            } else if let Some((verdict, finding)) = memory.stands(check, now).cloned() {
-                (verdict, finding, memory.meanwhile(&rules, verdict))
+            let CheckPlan { rules, node, .. } = &plan.checks[i];
+            let (found, consequence) = if !active[i] {
+                let found = (Verdict::NotApplicable, Finding::Nothing);
+                (found, memory.take(rules, Verdict::NotApplicable, now))
+            } else if let Some(found) = memory.stands(check, now).cloned() {
+                let consequence = memory.meanwhile(rules, found.0);
+                (found, consequence)
             } else {
-                let (verdict, finding) = sight.judge(&plan.checks[i].node, false);
-                memory.look(check, (verdict, &finding), now);
-                (verdict, finding, memory.take(&rules, verdict, now))
+                let found = sight.judge(node, false);
+                memory.look(check, (found.0, &found.1), now);
+                let consequence = memory.take(rules, found.0, now);
+                (found, consequence)
             };
-            let result = CheckResult::new(Arc::clone(&check.name), verdict, check.then, finding);
-            verdicts.push(CheckResult { dry_run: check.dry_run, ..result }, &consequence);
+            verdicts.push((&check.name, check.dry_run), found, &consequence);
         }
         verdicts
     }
@@ -178,6 +174,7 @@ impl Judge {
     fn rule(
         &mut self,
         policy: &Policy,
+        plan: &Plan,
         look: Look,
         covered: Option<Window>,
         verdicts: Verdicts,
@@ -207,24 +204,13 @@ impl Judge {
                 Said::Fresh(measured) => counted::counts(&measured.sides),
                 Said::Pending | Said::Failed(_) => None,
             },
-            p95: self.p95((answers, states)),
+            p95: p95(plan, (answers, states)),
             checks,
             ruling: if waits { Ruling::Wait } else { worst },
             held_ms: 0,
             notes: self.notes((answers, states)),
         };
         Judged { judgement, covered, guilty, asks }
-    }
-
-    fn p95(&self, (answers, states): Answered<'_>) -> BySide<Option<f64>> {
-        let latency = self.tracks.iter().position(|t| t.query.signal == Signal::Latency);
-        let Some(Said::Fresh(measured)) = latency.map(|track| said(answers, states, track)) else {
-            return BySide::default();
-        };
-        BySide::from_fn(|side| match measured.sides.get(side) {
-            Reading::Buckets(buckets) => buckets.quantile(Quantile::P95.fraction()),
-            _ => None,
-        })
     }
 
     fn notes(&self, (answers, states): Answered<'_>) -> Vec<String> {
@@ -253,19 +239,43 @@ impl Verdicts {
         }
     }
 
-    fn push(&mut self, result: CheckResult, consequence: &Consequence) {
+    #[inline]
+    fn push(
+        &mut self,
+        (check, dry_run): (&Arc<str>, bool),
+        (verdict, finding): (Verdict, Finding),
+        consequence: &Consequence,
+    ) {
         let Consequence { ruling, then, borne, passes_left, lack } = *consequence;
-        let result = CheckResult { then, borne, passes_left, ..result };
         self.worst = self.worst.max(ruling);
-        if ruling == Ruling::RollBack && result.verdict == Verdict::Fail {
+        if ruling == Ruling::RollBack && verdict == Verdict::Fail {
             self.failed = self.failed.or(Some(self.checks.len()));
         }
         self.lack = self.lack.or(lack);
+        let check = Arc::clone(check);
+        self.checks.push(CheckResult {
+            check,
+            verdict,
+            then,
+            dry_run,
+            borne,
+            passes_left,
+            finding,
+        });
         if ruling == Ruling::Ask {
-            self.asks.push(result.clone());
+            self.asks.extend(self.checks.last().cloned());
         }
-        self.checks.push(result);
     }
+}
+
+fn p95(plan: &Plan, (answers, states): Answered<'_>) -> BySide<Option<f64>> {
+    let Some(Said::Fresh(measured)) = plan.latency.map(|track| said(answers, states, track)) else {
+        return BySide::default();
+    };
+    BySide::from_fn(|side| match measured.sides.get(side) {
+        Reading::Buckets(buckets) => buckets.quantile(Quantile::P95.fraction()),
+        _ => None,
+    })
 }
 
 /// Tells whether the stage's hold is used up with this look, or, where its clock runs by itself, before the next.

@@ -34,7 +34,7 @@ pub(super) struct Memory {
 }
 
 /// Says by which rules a check is judged.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
     pub(super) then: Then,
     pub(super) binding: bool,

@@ -123,7 +123,7 @@ impl Judge {
         self.work.plan.as_ref().map_or_else(|| Arc::new(Plan::of(policy)), Arc::clone)
     }
 
-    pub(super) fn queries(&self) -> Vec<Query> {
+    pub(super) fn queries(&self) -> Arc<[Query]> {
         self.tracks.iter().map(|track| track.query.clone()).collect()
     }
 

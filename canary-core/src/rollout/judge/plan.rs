@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::memory::Rules;
 use crate::analysis::EvidenceLimits;
 use crate::policy::{Check, Comparison, Limit, Metric, ScorePart};
 use crate::record::Combination;
@@ -14,6 +15,9 @@ use crate::value::{GateName, Query, Weight};
 pub(super) struct Plan {
     /// The hard limit's name, shared by all of its results.
     pub(super) hard_limit: Arc<str>,
+    pub(super) hard_limit_rules: Rules,
+    /// Which of the queries asks for latency.
+    pub(super) latency: Option<usize>,
     /// What is measured at each look, the requests first.
     pub(super) queries: Vec<Query>,
     /// Of which of them each stage's own sum is kept.
@@ -25,7 +29,8 @@ pub(super) struct Plan {
     pub(super) evidence: Vec<EvidenceLimits>,
     pub(super) abs: Vec<AbPlan>,
     pub(super) gates: Vec<GateName>,
-    pub(super) needs: Vec<Need>,
+    /// What needs each of the queries.
+    pub(super) needs: Vec<Vec<Need>>,
     /// What each stage must show.
     pub(super) pass: Vec<Vec<Metered>>,
 }
@@ -33,6 +38,7 @@ pub(super) struct Plan {
 /// Says what belongs to one check.
 #[derive(Debug)]
 pub(super) struct CheckPlan {
+    pub(super) rules: Rules,
     pub(super) node: Node,
     pub(super) gathered: Range<usize>,
     pub(super) evidence: Range<usize>,
@@ -106,10 +112,9 @@ pub(super) struct AbPlan {
     pub(super) samples: u64,
 }
 
-/// Names a signal without which the clock stands.
+/// Says for what a signal is needed, without which the clock stands.
 #[derive(Debug)]
 pub(super) struct Need {
-    pub(super) track: usize,
     pub(super) by: NeededBy,
     pub(super) from: Weight,
     /// Whether only where both sides have traffic.
