@@ -96,7 +96,8 @@ impl Rollout {
         if let Some(version) = version.filter(|_| fast_return) {
             rollout.record(now, Content::FastReturn { version });
         }
-        let effects = rollout.settle(now);
+        rollout.settle(now);
+        let effects = std::mem::take(&mut rollout.effects);
         (rollout, effects)
     }
 
@@ -123,6 +124,18 @@ impl Rollout {
     /// A time before that of an earlier event counts as that time: a clock that goes back stands still.
     #[must_use]
     pub fn step(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
+        self.take_in(event, now);
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Does the same, and adds the effects to a list whose memory is used again.
+    #[cfg(feature = "simulate")]
+    pub(crate) fn step_into(&mut self, event: Event, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.take_in(event, now);
+        effects.append(&mut self.effects);
+    }
+
+    fn take_in(&mut self, event: Event, now: Timestamp) {
         let now = now.max(self.state.seen);
         // What has passed up to now counts by the rules of up to now; downtime counts for nothing.
         if event != Event::Restored {
@@ -142,15 +155,14 @@ impl Rollout {
             Event::Observed { observed, began } => self.route_seen(observed, began, now),
             Event::Command(command) => self.commanded(command, now),
         }
-        self.settle(now)
+        self.settle(now);
     }
 
-    /// Does what has become due, and returns all effects of this step.
-    fn settle(&mut self, now: Timestamp) -> Vec<Effect> {
+    /// Does what has become due.
+    fn settle(&mut self, now: Timestamp) {
         self.advance(now);
         self.state.seen = now;
         self.state.ledger.seal(now, &mut self.effects);
-        std::mem::take(&mut self.effects)
     }
 
     /// Returns when to send [`Event::Tick`] if nothing happens before; `None` when only an answer or a

@@ -69,8 +69,8 @@ impl Process {
         (process, effects)
     }
 
-    pub(super) fn step(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
-        self.rollout.step(event, shifted(now, self.ahead_ms))
+    pub(super) fn step(&mut self, event: Event, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.rollout.step_into(event, shifted(now, self.ahead_ms), effects);
     }
 
     /// Returns when it wants to be told that time has passed.

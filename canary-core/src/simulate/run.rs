@@ -36,6 +36,8 @@ pub(super) struct Run<'a, F> {
     /// Since when each gate is asked at its moment.
     pub(super) asked: Vec<(GateName, Moment, String, Timestamp)>,
     effects: usize,
+    /// An empty list of effects: its memory is used again at each step.
+    spare: Vec<Effect>,
     /// How far the clock of the next process is ahead, in milliseconds.
     clock_ahead_ms: i64,
     observe: F,
@@ -80,6 +82,7 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
             heard: 0,
             asked: Vec::new(),
             effects: 0,
+            spare: Vec::new(),
             clock_ahead_ms: 0,
             observe,
         };
@@ -204,14 +207,14 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
 
     /// Lets a new process take the rollout over; what people were never answered they say again.
     fn start_process(&mut self) {
-        let (process, effects) =
+        let (process, mut effects) =
             Process::start(self.plan, self.started, &mut self.store, self.now, self.clock_ahead_ms);
         self.started += 1;
         self.processes.push(process);
         let unanswered = self.given.iter().filter(|(_, answered)| !answered);
         let unanswered: Vec<_> = unanswered.map(|(c, _)| Event::Command(c.clone())).collect();
         let number = self.started - 1;
-        self.carry_out(number, effects);
+        self.carry_out(number, &mut effects);
         if let Some(process) = self.process(number) {
             process.inbox.extend(unanswered);
         }
@@ -227,14 +230,17 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
     }
 
     fn step(&mut self, position: usize, event: Event) {
+        let mut effects = std::mem::take(&mut self.spare);
         let process = &mut self.processes[position];
-        let effects = process.step(event, self.now);
+        process.step(event, self.now, &mut effects);
         let number = process.number;
-        self.carry_out(number, effects);
+        self.carry_out(number, &mut effects);
+        self.spare = effects;
     }
 
-    fn carry_out(&mut self, number: usize, effects: Vec<Effect>) {
-        for effect in effects {
+    /// Does what a process wants done, and leaves nothing of it in the list.
+    fn carry_out(&mut self, number: usize, effects: &mut Vec<Effect>) {
+        for effect in effects.drain(..) {
             match effect {
                 Effect::Persist { rev } => self.persist(number, rev),
                 Effect::Run { call, action } => self.call(number, call, action),

@@ -174,6 +174,11 @@ impl Service {
         [errors, warm.filter(|warm| *warm > at)].into_iter().flatten().chain(within).min()
     }
 
+    /// Tells whether error rate and latency are the same all the time.
+    pub(super) fn never_changes(&self) -> bool {
+        self.later_errors.is_empty() && self.cold.is_none() && self.pod.is_none()
+    }
+
     fn cold_at(&self, at: u64, since: u64) -> Option<&Self> {
         let (time, cold) = self.cold.as_deref()?;
         (at < since.saturating_add(*time)).then_some(cold)

@@ -151,8 +151,12 @@ impl Memory {
         if !rules.binding || self.excused {
             return Consequence { ruling: Ruling::GoOn, then, borne, passes_left, lack: None };
         }
+        let ruling = self.standing.unwrap_or(Ruling::Wait);
+        if self.silent_since.is_none() && self.failing_since.is_none() {
+            return Consequence { ruling, then, borne, passes_left, lack: None };
+        }
         let (worst, lack) = self.impatience(rules, now);
-        let ruling = self.standing.unwrap_or(Ruling::Wait).max(worst);
+        let ruling = ruling.max(worst);
         Consequence { ruling, then, borne, passes_left, lack }
     }
 
