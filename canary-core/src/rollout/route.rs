@@ -1,7 +1,7 @@
 //! What is asked of the router, and what its answers mean.
 
 use super::flight::{Pending, Slot, Status, Urgency};
-use super::{Action, Phase, Rollout};
+use super::{Action, Phase, Rollout, judge};
 use crate::policy::{Drift, How};
 use crate::ports::{Applied, Observed};
 use crate::record::{Content, Outcome, Reason};
@@ -245,8 +245,14 @@ impl Rollout {
             _ if kept => Drift::PutBack,
             then => then,
         };
-        self.record(now, Content::Drifted { expected, found, then });
+        let left = found.canary == Weight::ZERO && judge::measured_at(&self.policy, expected.canary);
+        self.record(
+            now,
+            Content::Drifted { expected: expected.clone(), found: found.clone(), then },
+        );
         match then {
+            // To accept that the canary has nothing is to take it back: it can never be judged.
+            Drift::Accept if left => self.roll_back(Reason::TakenBack { expected, found }, now),
             Drift::PutBack => {
                 self.put_back(now);
                 self.give_up_if_unseen(now);
