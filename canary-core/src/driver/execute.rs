@@ -49,19 +49,29 @@ impl Ports {
                 None => Err(failed(missing("nobody supplies this gate"))),
             }),
             Action::Prepare { capacity } => {
-                let prepared = async { self.workload()?.prepare(call, &capacity).await };
+                let prepared = async {
+                    self.still_ours().await?;
+                    self.workload()?.prepare(call, &capacity).await
+                };
                 Reply::Prepared(prepared.await.map_err(failed))
             }
             Action::Promote { how } => {
-                let promoted = async { self.workload()?.promote(call, how).await };
+                let promoted = async {
+                    self.still_ours().await?;
+                    self.workload()?.promote(call, how).await
+                };
                 Reply::Progressed(promoted.await.map_err(failed))
             }
             Action::Restore { how } => {
+                // Bringing the old version back waits for no store.
                 let restored = async { self.workload()?.restore(call, how).await };
                 Reply::Progressed(restored.await.map_err(failed))
             }
             Action::Retire { side } => {
-                let retired = async { self.workload()?.retire(call, side).await };
+                let retired = async {
+                    self.still_ours().await?;
+                    self.workload()?.retire(call, side).await
+                };
                 Reply::Progressed(retired.await.map_err(failed))
             }
         }
@@ -85,22 +95,25 @@ impl Ports {
         self.sources.measure(call, queries, until, deadline).await
     }
 
-    /// Raises only while the rollout is ours: one that was frozen and wakes up must not.
     async fn raise(
         &self,
         call: &Call,
         traffic: &Traffic,
         at: &Version,
     ) -> Result<Applied, PortError> {
-        if let Err(error) = self.saver.confirm().await {
-            return Err(match error.kind() {
-                FailureKind::Conflict => {
-                    PortError::new(FailureKind::Fenced, "another holder has the rollout")
-                }
-                _ => error,
-            });
-        }
+        self.still_ours().await?;
         self.router.apply(call, traffic, Some(at)).await
+    }
+
+    /// Makes sure that the rollout is still ours: one that was frozen and wakes up must not raise, nor touch what
+    /// runs.
+    async fn still_ours(&self) -> Result<(), PortError> {
+        self.saver.confirm().await.map_err(|error| match error.kind() {
+            FailureKind::Conflict => {
+                PortError::new(FailureKind::Fenced, "another holder has the rollout")
+            }
+            _ => error,
+        })
     }
 }
 

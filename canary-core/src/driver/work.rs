@@ -146,11 +146,7 @@ impl Work {
             Answered::Saved { rev, result } => {
                 Ok(Some(Event::Persisted { rev, result: result.map_err(PortError::into_failure) }))
             }
-            Answered::Replied { reply: Reply::Applied(Err(failure)), .. }
-                if failure.kind == FailureKind::Fenced =>
-            {
-                Err(DriverError::Fenced)
-            }
+            Answered::Replied { reply, .. } if reply.is_fenced() => Err(DriverError::Fenced),
             Answered::Looked(event) => {
                 self.looked = true;
                 Ok(event)

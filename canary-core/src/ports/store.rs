@@ -49,7 +49,8 @@ pub trait StateStore: fmt::Debug + Send + Sync + 'static {
         expect: Revision,
     ) -> Result<Revision, PortError>;
 
-    /// Confirms that a target is still at this revision; asked before every raise.
+    /// Confirms that a target is still at this revision; asked before every raise, and before anything is done to what
+    /// runs but bringing the old version back.
     ///
     /// # Errors
     /// `Conflict` where it is not; the others as for [`load`](Self::load).

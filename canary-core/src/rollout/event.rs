@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ports::{Applied, Decision, Observed, Progress, Readiness};
+#[cfg(any(feature = "driver", feature = "simulate"))]
+use crate::value::FailureKind;
 use crate::value::{Actor, CommandId, EffectId, Failure, GateName, Measured, StageRef, Timestamp};
 
 /// Tells the machine what happened.
@@ -66,6 +68,24 @@ pub enum Reply {
     Prepared(Result<Readiness, Failure>),
     /// To `Promote`, `Restore` and `Retire`.
     Progressed(Result<Progress, Failure>),
+}
+
+impl Reply {
+    /// Tells whether the call failed because another holder has the rollout.
+    #[cfg(any(feature = "driver", feature = "simulate"))]
+    pub(crate) fn is_fenced(&self) -> bool {
+        let failure = match self {
+            Self::Applied(answer) => answer.as_ref().err(),
+            Self::Observed(answer) => answer.as_ref().err(),
+            Self::Decided(answer) => answer.as_ref().err(),
+            Self::Released(answer) => answer.as_ref().err(),
+            Self::Prepared(answer) => answer.as_ref().err(),
+            Self::Progressed(answer) => answer.as_ref().err(),
+            // A source knows of no holder.
+            Self::Measured(_) => None,
+        };
+        failure.is_some_and(|failure| failure.kind == FailureKind::Fenced)
+    }
 }
 
 /// Asks a rollout for something; a repeat of the same id does nothing.

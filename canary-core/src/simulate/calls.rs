@@ -52,9 +52,7 @@ impl<F: FnMut(&Record)> Run<'_, F> {
     }
 
     pub(super) fn reply(&mut self, process: usize, call: &Call, reply: Reply) {
-        if let Reply::Applied(Err(failure)) = &reply
-            && failure.kind == FailureKind::Fenced
-        {
+        if reply.is_fenced() {
             return self.stop(process);
         }
         let event = Event::Reply { id: call.id, attempt: call.attempt, reply };
@@ -83,7 +81,7 @@ impl<F: FnMut(&Record)> Run<'_, F> {
             Action::Prepare { .. }
             | Action::Promote { .. }
             | Action::Restore { .. }
-            | Action::Retire { .. } => self.run_versions(action),
+            | Action::Retire { .. } => self.run_versions(process, action),
         }
     }
 
@@ -97,13 +95,7 @@ impl<F: FnMut(&Record)> Run<'_, F> {
     ) -> Result<Applied, Failure> {
         let raises = !traffic.is_within(&self.world.observe(self.now).traffic);
         if at.is_some() {
-            if let Some(Mishap::Fails(kind)) = self.mishap(Port::Store) {
-                return Err(Failure::new(kind, "the store cannot be asked who holds the rollout"));
-            }
-            let last = self.store.revision;
-            if self.process(process).is_some_and(|process| process.revision != last) {
-                return Err(Failure::new(FailureKind::Fenced, "another holder has the rollout"));
-            }
+            self.still_holds(process)?;
         }
         let applied = self.world.apply_at(call, traffic, at, self.now)?;
         let holder = self.processes.last().map(|holder| holder.number);
@@ -115,8 +107,26 @@ impl<F: FnMut(&Record)> Run<'_, F> {
         Ok(applied)
     }
 
-    fn run_versions(&mut self, action: &Action) -> Reply {
+    /// Asks the store whether the rollout is still this process's.
+    fn still_holds(&mut self, process: usize) -> Result<(), Failure> {
+        if let Some(Mishap::Fails(kind)) = self.mishap(Port::Store) {
+            return Err(Failure::new(kind, "the store cannot be asked who holds the rollout"));
+        }
+        let last = self.store.revision;
+        if self.process(process).is_some_and(|process| process.revision != last) {
+            return Err(Failure::new(FailureKind::Fenced, "another holder has the rollout"));
+        }
+        Ok(())
+    }
+
+    /// Runs the versions as a driver does: only bringing the old one back waits for no store.
+    fn run_versions(&mut self, process: usize, action: &Action) -> Reply {
         let now = self.now;
+        if !matches!(action, Action::Restore { .. })
+            && let Err(failure) = self.still_holds(process)
+        {
+            return action.failed(failure);
+        }
         let Some(running) = self.world.running() else {
             let failure = Failure::new(FailureKind::Unsupported, "the simulation has no workload");
             return action.failed(failure);

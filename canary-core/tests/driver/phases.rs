@@ -1,6 +1,6 @@
 //! A program that ends in any phase of a rollout, in both ways.
 
-use canary_core::driver::{Driver, DriverBuilder, Handle, Shutdown};
+use canary_core::driver::{Driver, DriverBuilder, DriverError, Handle, Shutdown};
 use canary_core::policy::{GateSpec, How, Policy, PolicySpec, Stage};
 use canary_core::store::MemoryStore;
 use canary_core::testing::MemoryWorkload;
@@ -145,6 +145,19 @@ async fn taken_back_in_any_phase_the_canary_has_nothing_at_the_end() {
         assert_eq!(world.versions.inner.stable_is_new(), too_late, "{phase}");
         assert_eq!(world.router.route.traffic(), Traffic::all_stable(), "{phase}");
         world.versions.inner.assert_never_down();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_was_replaced_leaves_what_runs_alone() {
+    for phase in ["promoting", "retiring"] {
+        let (world, frozen) = World::standing_in(phase).await;
+        let begun = world.versions.fault.begun();
+        let next = World { versions: Versions::default(), ..world.clone() };
+        let _next = next.builder().resume().await.unwrap().expect("it is under way");
+        // Its call is given up, and it would try again.
+        assert_eq!(frozen.finished().await, Err(DriverError::Fenced), "{phase}");
+        assert_eq!(world.versions.fault.begun(), begun, "{phase}");
     }
 }
 
