@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 
 use crate::ports::{Claim, PortError, StateStore};
 use crate::rollout::Snapshot;
-use crate::value::{FailureKind, Revision, Target};
+use crate::value::{Epoch, FailureKind, Revision, RolloutId, Target};
 
 /// How long the store may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,8 +25,8 @@ pub(super) struct Saver {
 enum Held {
     /// Not ours yet: the first save claims it.
     Unclaimed { claim: Box<Claim>, expect: Option<Revision> },
-    /// Ours.
-    At(Revision),
+    /// Ours, by this holder's epoch of this rollout.
+    At { revision: Revision, rollout: RolloutId, epoch: Epoch },
 }
 
 impl Saver {
@@ -47,21 +47,23 @@ impl Saver {
         let mut held = self.held.lock().await;
         let error = match self.write(&held, state).await {
             Ok(revision) => {
-                *held = Held::At(revision);
+                *held = Held::by(state, revision);
                 return Ok(());
             }
             Err(error) => error,
         };
         let stored = in_time(self.store.load(&self.target)).await?;
-        let Some(stored) = stored.filter(|stored| is_ours(&stored.claim.state, state)) else {
+        let Some(stored) =
+            stored.filter(|stored| is_of(&stored.claim.state, state.rollout(), state.epoch()))
+        else {
             return Err(error);
         };
-        *held = Held::At(stored.revision);
+        *held = Held::by(state, stored.revision);
         if stored.claim.state == *state {
             return Ok(());
         }
         if error.kind() == FailureKind::Conflict {
-            *held = Held::At(self.write(&held, state).await?);
+            *held = Held::by(state, self.write(&held, state).await?);
             return Ok(());
         }
         Err(error)
@@ -73,24 +75,44 @@ impl Saver {
                 let claim = Claim { state: state.clone(), ..(**claim).clone() };
                 in_time(self.store.claim(&self.target, &claim, *expect)).await
             }
-            Held::At(revision) => in_time(self.store.save(&self.target, state, *revision)).await,
+            Held::At { revision, .. } => {
+                in_time(self.store.save(&self.target, state, *revision)).await
+            }
         }
     }
 
-    /// Makes sure that the rollout is still ours.
+    /// Makes sure that the rollout is still ours; `Conflict` means that somebody else holds it now.
+    ///
+    /// A write that we gave up may land at any time later: then what is stored is ours, and we go on from there.
     pub(super) async fn confirm(&self) -> Result<(), PortError> {
-        match &*self.held.lock().await {
-            Held::Unclaimed { .. } => {
-                Err(PortError::new(FailureKind::Conflict, "the rollout was never claimed"))
+        let mut held = self.held.lock().await;
+        let Held::At { revision, rollout, epoch } = &mut *held else {
+            // The claim is still being tried, and says whose the rollout is.
+            return Err(PortError::new(FailureKind::Unavailable, "the rollout is not claimed yet"));
+        };
+        let error = match in_time(self.store.confirm(&self.target, *revision)).await {
+            Err(error) if error.kind() == FailureKind::Conflict => error,
+            confirmed => return confirmed,
+        };
+        match in_time(self.store.load(&self.target)).await? {
+            Some(stored) if is_of(&stored.claim.state, rollout, *epoch) => {
+                *revision = stored.revision;
+                Ok(())
             }
-            Held::At(revision) => in_time(self.store.confirm(&self.target, *revision)).await,
+            _ => Err(error),
         }
     }
 }
 
-/// Tells whether the same holder of the same rollout wrote both.
-fn is_ours(stored: &Snapshot, state: &Snapshot) -> bool {
-    stored.rollout() == state.rollout() && stored.epoch() == state.epoch()
+impl Held {
+    fn by(state: &Snapshot, revision: Revision) -> Self {
+        Self::At { revision, rollout: state.rollout().clone(), epoch: state.epoch() }
+    }
+}
+
+/// Tells whether a holder of this epoch of this rollout wrote what is stored.
+fn is_of(stored: &Snapshot, rollout: &RolloutId, epoch: Epoch) -> bool {
+    stored.rollout() == rollout && stored.epoch() == epoch
 }
 
 async fn in_time<T>(answer: impl Future<Output = Result<T, PortError>>) -> Result<T, PortError> {
@@ -100,4 +122,40 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, PortError>>) -> Resul
             format!("the store did not answer within {} s", PATIENCE.as_secs()),
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+    use super::*;
+    use crate::policy::Policy;
+    use crate::rollout::{Begin, Event, Rollout};
+    use crate::store::MemoryStore;
+    use crate::value::{Timestamp, Weight};
+
+    #[tokio::test]
+    async fn a_save_of_ours_that_lands_late_is_no_other_holder() {
+        let second = Duration::from_secs(1);
+        let policy = Policy::builder("shop").stage("full", Weight::FULL, second).build().unwrap();
+        let policy = Arc::new(policy);
+        let begin = Begin::new("shop-1".parse().unwrap(), Arc::clone(&policy));
+        let now = Timestamp::from_millis(1_000);
+        let state = Rollout::begin(begin, now).0.snapshot();
+        let (store, target) = (MemoryStore::new(), "shop".parse::<Target>().unwrap());
+        let claim = Claim::new(policy.spec().clone(), state.clone());
+        let saver = Saver::new(Arc::new(store.clone()), target.clone(), claim, None);
+        assert_eq!(saver.confirm().await.unwrap_err().kind(), FailureKind::Unavailable);
+        saver.save(&state).await.unwrap();
+        let ours = store.load(&target).await.unwrap().unwrap().revision;
+
+        let landed = store.save(&target, &state, ours).await.unwrap();
+        saver.confirm().await.unwrap();
+        saver.save(&state).await.unwrap();
+
+        let mut next = Rollout::restore(state, policy).unwrap();
+        let _ = next.step(Event::Restored, now + second);
+        store.save(&target, &next.snapshot(), landed.next()).await.unwrap();
+        assert_eq!(saver.confirm().await.unwrap_err().kind(), FailureKind::Conflict);
+    }
 }
