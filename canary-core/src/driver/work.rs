@@ -63,10 +63,8 @@ impl Work {
 
     /// Looks at the route.
     pub(super) fn look(&mut self, ports: Ports, call: Call) {
-        self.begin(
-            Job::Look,
-            async move { Answered::Looked(looks::look(&*ports.router, &call).await) },
-        );
+        let look = async move { Answered::Looked(looks::look(&*ports.router, &call).await) };
+        self.look = Some(self.begin(Job::Look, look));
     }
 
     /// Tells whether a look at the route has ended since this was last asked.
@@ -149,6 +147,7 @@ impl Work {
             Answered::Replied { reply, .. } if reply.is_fenced() => Err(DriverError::Fenced),
             Answered::Looked(event) => {
                 self.looked = true;
+                self.look = None;
                 Ok(event)
             }
             Answered::Replied { id, attempt, reply } => {

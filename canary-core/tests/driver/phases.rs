@@ -162,6 +162,19 @@ async fn a_holder_that_was_replaced_leaves_what_runs_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_driver_that_stops_waits_for_no_look_at_the_route() {
+    let (world, handle) = World::standing_in("holding").await;
+    let looking = &world.router.observing;
+    looking.set(Kind::Hangs);
+    while looking.alive() == 0 {
+        tokio::time::sleep(s(1)).await;
+    }
+    let left = tokio::time::timeout(s(1), handle.shutdown(Shutdown::LeaveToBeResumed)).await;
+    assert_eq!(left, Ok(Ok(None)));
+    assert_eq!(looking.alive(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_being_saved_is_saved_before_a_driver_stops() {
     let world = World::default();
     let handle = world.builder().start(id("shop-1")).await.unwrap();

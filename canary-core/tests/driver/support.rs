@@ -187,10 +187,11 @@ impl Fault {
     }
 }
 
-/// A route in memory whose raises and lowerings go wrong as they are told.
+/// A route in memory; what is asked of it goes wrong as it is told.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Router {
     pub(crate) route: MemoryRouter,
+    pub(crate) observing: Fault,
     pub(crate) raising: Fault,
     pub(crate) lowering: Fault,
     pub(crate) releasing: Fault,
@@ -203,7 +204,7 @@ impl TrafficRouter for Router {
     }
 
     async fn observe(&self, call: &Call) -> Result<Observed, PortError> {
-        self.route.observe(call).await
+        self.observing.around(self.route.observe(call)).await
     }
 
     async fn apply(
