@@ -120,7 +120,7 @@ impl Rollout {
     fn resume(&mut self, now: Timestamp) -> Answer {
         let Some(since) = self.state.paused.take() else { return Answer::Already };
         self.nobody_looked(Window::new(since, now));
-        self.stood_for(now.since(since));
+        self.stood_for(now.since(since), now);
         self.moved(now);
         if matches!(self.state.phase, Phase::Opening { .. } | Phase::Entering { .. }) {
             self.ready_anew();

@@ -198,8 +198,10 @@ impl Rollout {
         self.state.next_tick = Some(from + self.policy.every());
     }
 
-    /// Gives back the time in which nobody could do anything: to a gate, a canary that gets ready, and the rollout.
-    pub(super) fn stood_for(&mut self, time: Duration) {
+    /// Gives back the time up to now in which nobody could do anything: to a gate, a canary that gets ready, the
+    /// checks, and the rollout.
+    pub(super) fn stood_for(&mut self, time: Duration, now: Timestamp) {
+        self.state.judge.stood_for(time, now);
         if let Some(asked) = self.state.phase.gates_mut().and_then(|gates| gates.since.as_mut()) {
             *asked = *asked + time;
         }
@@ -229,7 +231,7 @@ impl Rollout {
         self.state.counted_to = self.state.counted_to.max(now);
         self.nobody_looked(down);
         if self.is_running() {
-            self.stood_for(down.length());
+            self.stood_for(down.length(), now);
         }
         match self.state.phase {
             Phase::Opening { gates } => self.go(Phase::Starting { gates }, now),

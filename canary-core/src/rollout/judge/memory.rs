@@ -119,6 +119,14 @@ impl Memory {
         self.failing_since = None;
     }
 
+    /// Nothing could be looked at for this time: it counts neither as silence nor towards the delay.
+    pub(super) fn stood_for(&mut self, time: Duration, now: Timestamp) {
+        let since = [&mut self.first, &mut self.silent_since, &mut self.failing_since];
+        for since in since.into_iter().flatten() {
+            *since = (*since + time).min(now);
+        }
+    }
+
     /// A stage begins.
     pub(super) fn enter_stage(&mut self) {
         self.passes_in_a_row = 0;

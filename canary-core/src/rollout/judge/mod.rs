@@ -137,6 +137,12 @@ impl Judge {
         self.lag_ms = None;
     }
 
+    /// Gives back the time in which nobody looked.
+    pub(super) fn stood_for(&mut self, time: Duration, now: Timestamp) {
+        self.checks.iter_mut().for_each(|memory| memory.stood_for(time, now));
+        self.hard_limit.stood_for(time, now);
+    }
+
     /// Begins a stage: from the first look at it on, what is counted for it alone begins anew, and nothing is
     /// excused any more. Looks at the stage before, while the weight is asked for, are that one's.
     pub(super) const fn enter_stage(&mut self, stage: usize) {

@@ -113,3 +113,27 @@ fn a_source_is_as_far_behind_as_the_policy_allows_and_no_further() {
         assert_eq!(bench.judge.is_passing(&bench.policy, later), passes, "{lag_s} s behind");
     }
 }
+
+#[test]
+fn time_in_which_nobody_looked_is_neither_silence_nor_delay() {
+    let hour = Duration::from_secs(3_600);
+    let stands = |bench: &mut Bench| {
+        bench.now = bench.now + hour;
+        bench.judge.stood_for(hour, bench.now);
+    };
+    for lacking in [silent, broken] {
+        let mut spec = spec(vec![errors()]);
+        spec.no_data = Patience::new(LONG, Then::RollBack);
+        spec.errors = Patience::new(LONG, Then::RollBack);
+        let mut bench = Bench::with(spec);
+        let _ = lacking(&mut bench);
+        stands(&mut bench);
+        let seen: Vec<Ruling> = (0..3).map(|_| ruling(&lacking(&mut bench))).collect();
+        assert_eq!(seen, [Ruling::Hold, Ruling::Hold, Ruling::RollBack]);
+    }
+    let mut bench = Bench::of(vec![errors().delayed(Duration::from_secs(20))]);
+    let _ = bench.failing(0);
+    stands(&mut bench);
+    let seen: Vec<Verdict> = (0..2).map(|_| verdict(&bench.failing(0), "errors")).collect();
+    assert_eq!(seen, [Verdict::NotApplicable, Verdict::Pass]);
+}
