@@ -288,6 +288,33 @@ fn checks() {
 }
 
 #[test]
+fn names_of_checks_whose_silence_asks() {
+    let check = "name: too slow, metric: cpu, above: 1";
+    let asks = "{ after: 5m, then: ask }";
+    for lack in ["no_data", "errors"] {
+        each_is_refused(&[
+            (
+                &format!("checks: [{{ {check}, {lack}: {asks} }}]"),
+                "checks[0].name",
+                "cannot be answered",
+            ),
+            (
+                &format!("{lack}: {asks}\nchecks: [{{ {check} }}]"),
+                "checks[0].name",
+                "cannot be answered",
+            ),
+            (
+                &format!(
+                    "{lack}: {asks}\nchecks: [{{ name: a, metric: cpu, above: 1 }}, {{ name: b, gate: a }}]"
+                ),
+                "checks[0].name",
+                "same name as a gate",
+            ),
+        ]);
+    }
+}
+
+#[test]
 fn checks_that_can_never_fail() {
     each_check_is_refused(&[
         ("metric: error_rate, above: 100%", "checks[0].above", "never above 100 %"),

@@ -16,7 +16,7 @@ pub(super) fn all(spec: &PolicySpec, found: &mut Found) {
                 found.patience(&format!("{path}.{field}"), patience);
             }
         }
-        if check.then == Then::Ask
+        if asks(check, spec)
             && let Err(error) = GateName::new(&*check.name)
         {
             found.add(
@@ -29,6 +29,14 @@ pub(super) fn all(spec: &PolicySpec, found: &mut Found) {
             );
         }
     }
+}
+
+/// Tells whether a check may ask a person: because it fails, or because nothing can be said for too long.
+fn asks(check: &Check, spec: &PolicySpec) -> bool {
+    let no_data = check.no_data.unwrap_or(spec.no_data);
+    let errors = check.errors.unwrap_or(spec.errors);
+    let binds = check.is_binding();
+    check.then == Then::Ask || (binds && (no_data.then == Then::Ask || errors.then == Then::Ask))
 }
 
 fn times(path: &str, check: &Check, spec: &PolicySpec, found: &mut Found) {
@@ -55,7 +63,7 @@ pub(super) fn together(spec: &PolicySpec, found: &mut Found) {
     for (i, check) in spec.checks.iter().enumerate() {
         let path = format!("checks[{i}]");
         judged_anywhere(&path, check, spec, found);
-        if check.then == Then::Ask && is_a_gate(&check.name, spec) {
+        if asks(check, spec) && is_a_gate(&check.name, spec) {
             found.add(
                 format!("{path}.name"),
                 format!("check `{}` asks a question of the same name as a gate", check.name),
