@@ -117,6 +117,17 @@ fn each_unwise_thing_is_found_alone_and_at_its_place() {
 }
 
 #[test]
+fn a_limit_that_is_looked_at_more_often_or_with_fewer_requests_is_reached() {
+    let soft = "  - { name: soft, metric: error_rate, above: 5%, for: 3m, then: hold }\ngates: {";
+    let text = WISE.replacen("gates: {", soft, 1);
+    for hard in ["every: 5m", "samples: 1000"] {
+        let text = text.replacen("for: 2m }", &format!("for: 2m, {hard} }}"), 1);
+        let names = named(&text, &assumptions());
+        assert!(names.iter().all(|(name, _)| *name != "looser-limit"), "{hard}: {names:?}");
+    }
+}
+
+#[test]
 fn a_plan_for_all_users_at_once_is_decided_there() {
     let text = WISE
         .replacen("  - { name: first, weight: 5%, hold: 10m }\n", "", 1)

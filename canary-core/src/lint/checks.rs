@@ -83,14 +83,21 @@ struct Limited<'a> {
     comparison: Comparison,
     limit: Limit,
     over_ms: u64,
+    every_ms: u64,
+    samples: u64,
 }
 
 impl<'a> Limited<'a> {
     fn of(check: &'a Check) -> Option<Self> {
         match &check.kind {
-            CheckKind::Threshold { metric, comparison, limit, for_ms, .. } => {
-                Some(Self { metric, comparison: *comparison, limit: *limit, over_ms: *for_ms })
-            }
+            CheckKind::Threshold { metric, comparison, limit, for_ms, samples } => Some(Self {
+                metric,
+                comparison: *comparison,
+                limit: *limit,
+                over_ms: *for_ms,
+                every_ms: check.every_ms.unwrap_or(0),
+                samples: *samples,
+            }),
             _ => None,
         }
     }
@@ -101,10 +108,13 @@ impl<'a> Limited<'a> {
             comparison: limit.comparison,
             limit: Limit::Absolute(limit.limit),
             over_ms,
+            every_ms: 0,
+            samples: 0,
         }
     }
 
-    /// Tells whether whatever crosses this limit has crossed the other before.
+    /// Tells whether whatever crosses this limit has crossed the other before: that one is looked at as often, and
+    /// needs no more requests.
     fn lies_behind(&self, other: &Self) -> bool {
         let same = self.metric == other.metric && self.comparison == other.comparison;
         let further = match (self.limit, other.limit) {
@@ -115,7 +125,10 @@ impl<'a> Limited<'a> {
             },
             _ => false,
         };
-        same && further && self.over_ms >= other.over_ms
+        same && further
+            && self.over_ms >= other.over_ms
+            && self.every_ms >= other.every_ms
+            && self.samples >= other.samples
     }
 }
 
