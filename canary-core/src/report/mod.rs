@@ -253,7 +253,7 @@ impl Report {
 
 impl StageReport {
     fn judge(&mut self, judgement: &Judgement) {
-        self.ticks += 1;
+        self.ticks = self.ticks.saturating_add(1);
         self.held_back += u64::from(judgement.ruling == Ruling::Hold);
         if let Some(requests) = &judgement.requests {
             self.requests.stable.add(requests.stable);

@@ -84,8 +84,8 @@ impl Series {
             sum
         });
         self.points = pairs.collect();
-        self.last += if odd { 0 } else { self.looks };
-        self.looks *= 2;
+        self.last = self.last.saturating_add(if odd { 0 } else { self.looks });
+        self.looks = self.looks.saturating_mul(2);
     }
 }
 
