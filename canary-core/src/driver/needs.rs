@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::sources::Sources;
+use super::sources::{SourceName, Sources};
 use super::{MissingGate, StartError};
 use crate::gate;
-use crate::policy::{GateKind, MetricSpec, Policy};
+use crate::policy::{CheckKind, GateKind, Metric, MetricSpec, Policy};
 use crate::ports::{Capabilities, Gate};
 use crate::value::{GateName, Weight};
 
@@ -37,18 +37,49 @@ pub(super) fn check_router(policy: &Policy, can: &Capabilities) -> Result<(), St
 
 /// Checks that every metric source that the plan asks is there.
 pub(super) fn check_sources(policy: &Policy, sources: &Sources) -> Result<(), StartError> {
-    if policy.is_judged() && !sources.has(&None) {
+    let missing: Vec<SourceName> =
+        asked(policy).into_iter().filter(|name| !sources.has(name)).collect();
+    if missing.contains(&None) {
         return Err(StartError::NoMetrics { policy: policy.name().to_owned() });
     }
-    let named = policy.spec().metrics.values().filter_map(|metric| match metric {
-        MetricSpec::Query(query) => query.source.clone(),
-        MetricSpec::Score(_) => None,
-    });
-    let missing: BTreeSet<Arc<str>> = named.filter(|n| !sources.has(&Some(n.clone()))).collect();
-    if missing.is_empty() {
-        return Ok(());
+    let sources: Vec<Arc<str>> = missing.into_iter().flatten().collect();
+    if sources.is_empty() { Ok(()) } else { Err(StartError::MissingSources { sources }) }
+}
+
+/// Returns the sources that anything needs; `None` stands for the one without a name, which counts the requests.
+fn asked(policy: &Policy) -> BTreeSet<SourceName> {
+    let mut asked = BTreeSet::new();
+    if policy.hard_limit() || policy.stages().iter().any(|stage| !stage.pass.is_empty()) {
+        asked.insert(None);
     }
-    Err(StartError::MissingSources { sources: missing.into_iter().collect() })
+    for check in policy.checks() {
+        check.kind.visit(&mut |kind| match kind {
+            CheckKind::Threshold { metric, .. } | CheckKind::Ab { metric, .. } => {
+                ask_for(policy, metric, &mut asked);
+            }
+            CheckKind::WorseThanStable { .. } => drop(asked.insert(None)),
+            CheckKind::Gate { .. } | CheckKind::All(_) | CheckKind::Any(_) | CheckKind::Not(_) => {}
+        });
+    }
+    for limit in policy.stages().iter().flat_map(|stage| &stage.pass.limits) {
+        ask_for(policy, &limit.metric, &mut asked);
+    }
+    asked
+}
+
+fn ask_for(policy: &Policy, metric: &Metric, asked: &mut BTreeSet<SourceName>) {
+    let spec = match metric {
+        Metric::Custom(name) => policy.spec().metrics.get(&**name),
+        _ => None,
+    };
+    match spec {
+        Some(MetricSpec::Score(parts)) => {
+            // No part is a score itself.
+            parts.iter().for_each(|part| ask_for(policy, &part.metric, asked));
+        }
+        Some(MetricSpec::Query(query)) => drop(asked.insert(query.source.clone())),
+        None => drop(asked.insert(None)),
+    }
 }
 
 /// Adds the gates that the plan itself describes to those that code supplies.

@@ -191,12 +191,13 @@ impl Policy {
         &self.spec.checks
     }
 
-    /// Tells whether anything is judged at all: without checks, hard limit and what a stage must show nothing
-    /// needs to be measured.
+    /// Tells whether anything is judged by what is measured: without the hard limit, a check that reads a metric,
+    /// and what a stage must show nothing needs to be measured.
     #[must_use]
     pub fn is_judged(&self) -> bool {
         let shows = |stage: &Stage| !stage.pass.is_empty();
-        self.hard_limit() || !self.checks().is_empty() || self.stages().iter().any(shows)
+        let reads = |check: &Check| !check.kind.only_gates();
+        self.hard_limit() || self.checks().iter().any(reads) || self.stages().iter().any(shows)
     }
 
     /// Tells whether half of twenty or more requests failing, while stable is well, takes the canary back at once.

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use canary_core::driver::{Clock, Driver, DriverBuilder, StartError};
-use canary_core::policy::{Check, MetricQuery, MetricSpec, Policy, PolicySpec, Stage};
+use canary_core::policy::{Check, GateSpec, MetricQuery, MetricSpec, Policy, PolicySpec, Stage};
 use canary_core::ports::{Call, MetricSource, PortError};
 use canary_core::record::{Content, Judgement};
 use canary_core::testing::{MemoryRouter, Recorder};
 use canary_core::value::{Counts, Measured, Query, Reading, Signal, Timestamp, Weight, Window};
 
-use crate::support::{BEGIN, id, s};
+use crate::support::{BEGIN, OpenGate, id, s};
 
 /// Answers with healthy numbers, wrongly many answers, or not at all; notes what it was asked.
 #[derive(Clone, Debug, Default)]
@@ -140,4 +140,28 @@ async fn a_source_that_nobody_supplies_refuses_the_start() {
     let error = builder.source("db", Numbers::default()).start(id("shop-1")).await.unwrap_err();
     assert!(matches!(&error, StartError::MissingSources { sources } if sources.len() == 1));
     assert!(error.to_string().contains("nobody supplies: bills; call `.source"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_the_plan_looks_at_needs_a_source() {
+    let without = |checks: &dyn Fn(&Check) -> bool, gates: &[&str]| {
+        let mut spec = policy().spec().clone();
+        spec.hard_limit = false;
+        spec.checks.retain(|check| checks(check));
+        spec.metrics.retain(|name, _| spec.checks.iter().any(|check| *check.name == **name));
+        for gate in gates {
+            spec.checks.push(Check::gate(*gate, gate.parse().unwrap()));
+            spec.gates.insert(gate.parse().unwrap(), GateSpec::default());
+        }
+        Driver::builder(Policy::from_spec(spec).unwrap()).router(MemoryRouter::new())
+    };
+    let gates_alone = without(&|_| false, &["alerts"]).gate("alerts", OpenGate::default());
+    let named_alone = without(&|check| &*check.name == "pool", &[]);
+    for builder in [gates_alone, named_alone.source("db", Numbers::default())] {
+        let finished = builder.start(id("shop-1")).await.unwrap().finished().await.unwrap();
+        assert!(finished.outcome().is_promoted(), "{}", finished.outcome());
+    }
+    let built_in = without(&|check| &*check.name == "errors", &[]);
+    let error = built_in.start(id("shop-1")).await.unwrap_err();
+    assert!(matches!(error, StartError::NoMetrics { .. }), "{error}");
 }
