@@ -87,7 +87,7 @@ impl Judge {
         judged
     }
 
-    /// Returns what all signals that something needs have covered since the last time.
+    /// Returns what all signals that something needs have covered since the last time, without gaps.
     fn newly_covered(
         &mut self,
         policy: &Policy,
@@ -103,13 +103,14 @@ impl Judge {
         let applies = |n: &Need| n.applies_at(look.stage, look.weight) && !excused(n.by);
         let is_needed = |needs: &[Need]| needs.iter().any(applies);
         let needed = self.tracks.iter().zip(&plan.needs).filter(|(_, needs)| is_needed(needs));
-        let covered_to = match needed.map(|(track, _)| track.cursor()).min() {
-            Some(least) => least,
+        let covered = needed.map(|(track, _)| (track.since(), track.cursor()));
+        let (since, covered_to) = match covered.reduce(|a, b| (a.0.max(b.0), a.1.min(b.1))) {
+            Some(by_all) => by_all,
             // A person has excused all that needs anything.
-            None if measured_at(policy, look.weight) => until,
+            None if measured_at(policy, look.weight) => (self.covered_to, until),
             None => return None,
         };
-        let window = Window::new(self.covered_to, covered_to);
+        let window = Window::new(self.covered_to.max(since), covered_to);
         if window.is_empty() {
             return None;
         }

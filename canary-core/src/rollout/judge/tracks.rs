@@ -10,6 +10,9 @@ use crate::value::{Failure, FailureKind, Measured, Query, Timestamp, Window, mil
 pub(super) struct Track {
     /// What is asked; its `after` is the cursor.
     pub(super) query: Query,
+    /// Since when it has covered everything up to the cursor.
+    #[serde(default)]
+    since: Timestamp,
     /// The stage's own sum, where anything reads it.
     pub(super) stage: Tally,
 }
@@ -24,11 +27,16 @@ pub(super) enum State {
 
 impl Track {
     pub(super) fn new(query: &Query, after: Timestamp) -> Self {
-        Self { query: Query { after, ..query.clone() }, stage: Tally::default() }
+        let query = Query { after, ..query.clone() };
+        Self { query, since: Timestamp::EPOCH, stage: Tally::default() }
     }
 
     pub(super) const fn cursor(&self) -> Timestamp {
         self.query.after
+    }
+
+    pub(super) const fn since(&self) -> Timestamp {
+        self.since
     }
 
     /// Counts nothing up to `from`.
@@ -58,6 +66,9 @@ impl Track {
             if let Err(error) = side.check() {
                 return invalid(error.to_string());
             }
+        }
+        if measured.covered.after > self.cursor() {
+            self.since = measured.covered.after;
         }
         self.query.after = measured.covered.until;
         State::Fresh

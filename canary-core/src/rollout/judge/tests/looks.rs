@@ -93,6 +93,38 @@ fn user_metrics_are_asked_for_as_the_policy_says() {
     assert_eq!(queries[1].text.as_deref(), Some("db_pool"));
 }
 
+#[test]
+fn only_what_all_signals_covered_counts_for_the_hold() {
+    let slow = Check::above("slow", "latency.p95", 400.0);
+    let mut bench = Bench::of(vec![errors(), slow]);
+    let begin = bench.now;
+    // What each look covers of the requests and of the times, in seconds, and what counts.
+    for (requests, latency, counted) in [
+        ((0, 10), (0, 10), Some((0, 10))),
+        ((10, 20), (19, 20), Some((19, 20))),
+        ((20, 30), (20, 20), None),
+        ((30, 40), (20, 40), Some((20, 40))),
+        ((49, 50), (40, 45), None),
+        ((50, 60), (45, 60), Some((49, 60))),
+    ] {
+        bench.now = bench.now + INTERVAL;
+        let window = |(after, until)| {
+            let at = |second| begin + Duration::from_secs(second);
+            Window::new(at(after), at(until))
+        };
+        let queries = bench.judge.queries();
+        let answer = |query: &Query| {
+            let (covered, reading) = match query.signal {
+                Signal::Latency => (latency, times(100, 0, 0)),
+                _ => (requests, counts(100, 0)),
+            };
+            Ok(Measured::new(window(covered), reading.clone(), reading))
+        };
+        let answers: Vec<_> = queries.iter().map(answer).collect();
+        assert_eq!(bench.take_in(&queries, &answers).covered, counted.map(window));
+    }
+}
+
 proptest! {
     /// A source that covers what was covered before, or what was not asked for, is refused; so what is summed is
     /// never more than what there was.
@@ -126,6 +158,6 @@ proptest! {
         }
         let history = bench.judge.histories[0].sum();
         prop_assert_eq!(history.requests(crate::value::Side::Canary).unwrap_or(0), weighed);
-        prop_assert!(weighed <= covered && covered <= bench.now.since(begin).as_secs());
+        prop_assert_eq!(weighed, covered, "what lies between two windows was not observed");
     }
 }
