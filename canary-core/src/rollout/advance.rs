@@ -60,7 +60,7 @@ impl Rollout {
         self.is_running()
             && !judge::measured_at(&self.policy, weight)
             && (!judge::judged_at(&self.policy, weight)
-                || self.state.judge.gates_pass(&self.policy, weight, now))
+                || self.state.judge.gates_pass(&self.policy, now))
     }
 
     /// Counts live time towards the hold where the plan leaves nothing to measure.

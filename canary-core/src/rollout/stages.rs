@@ -55,8 +55,7 @@ impl Rollout {
             && if judge::measured_at(&self.policy, weight) {
                 judge.is_passing(&self.policy, now)
             } else {
-                !judge::judged_at(&self.policy, weight)
-                    || judge.gates_pass(&self.policy, weight, now)
+                !judge::judged_at(&self.policy, weight) || judge.gates_pass(&self.policy, now)
             }
     }
 

@@ -82,6 +82,7 @@ impl Judge {
         self.remember(&plan, look.weight, at_end, &active, (answers, &states));
         let verdicts =
             self.verdicts(policy, &plan, (look.weight, at_end), &active, (answers, &states), now);
+        self.looked = Some(now);
         let judged = self.rule(policy, &plan, look, covered, verdicts, (answers, &states));
         self.work = Work { plan: Some(plan), states, active };
         judged

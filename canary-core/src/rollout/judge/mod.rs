@@ -58,6 +58,9 @@ pub(super) struct Judge {
     entered: Option<usize>,
     /// Whether all of that lets the rollout go on.
     passing: bool,
+    /// When that was last looked at.
+    #[serde(default)]
+    looked: Option<Timestamp>,
     /// Up to when all signals that a check needs were covered.
     covered_to: Timestamp,
     /// By how much the source is behind at its best, in milliseconds.
@@ -96,6 +99,7 @@ impl Judge {
             checks: vec![Memory::default(); policy.checks().len()],
             entered: None,
             passing: false,
+            looked: None,
             covered_to: now,
             lag_ms: None,
             work: Work { plan: Some(Arc::new(plan)), ..Work::default() },
@@ -200,23 +204,10 @@ impl Judge {
             .then(|| CheckResult::new(Arc::clone(&check.name), verdict, check.then, finding))
     }
 
-    /// Tells whether every check that only asks gates, and that binds at this weight, passes by their last words.
-    pub(super) fn gates_pass(&self, policy: &Policy, weight: Weight, now: Timestamp) -> bool {
-        let plan = self.plan(policy);
-        let sight = self.sight(policy, &plan, weight, now);
-        let mut all = policy.checks().iter().zip(&self.checks).zip(&plan.checks);
-        all.all(|((check, memory), plan)| {
-            let binds = check.kind.only_gates()
-                && check.is_binding()
-                && check.applies_at(weight)
-                && !memory.excused
-                && memory.has_begun(delay(check), now);
-            !binds
-                || matches!(
-                    sight.judge(&plan.node, false).0,
-                    Verdict::Pass | Verdict::NotApplicable
-                )
-        })
+    /// Tells whether the last look was passing and is no older than a gate's word may be, for a weight at which gates
+    /// alone are looked at.
+    pub(super) fn gates_pass(&self, policy: &Policy, now: Timestamp) -> bool {
+        self.passing && self.looked.is_some_and(|looked| now.since(looked) <= fresh(policy))
     }
 
     /// Lets a check only warn for the rest of the stage; false if there is none of this name.

@@ -36,7 +36,7 @@ fn a_gates_last_word_is_its_verdict() {
         assert_eq!((verdict(&judged, "alerts"), ruling(&judged)), (expected, ruled));
         assert_eq!(judged.covered, None);
         let open = expected == Verdict::Pass;
-        assert_eq!(bench.judge.gates_pass(&bench.policy, bench.weight(), bench.now), open);
+        assert_eq!(bench.judge.gates_pass(&bench.policy, bench.now), open);
         let rejects = bench.judge.gate_rejects(&bench.policy, &alerts(), bench.here(), bench.now);
         assert_eq!(rejects.is_some(), expected == Verdict::Fail);
     }
@@ -49,7 +49,7 @@ fn an_old_word_or_none_lets_nothing_go_on() {
     say(&mut bench, Ok(Decision::Open));
     let seen: Vec<Ruling> = (0..3).map(|_| ruling(&bench.unmeasured())).collect();
     assert_eq!(seen, [Ruling::GoOn, Ruling::GoOn, Ruling::Hold]);
-    assert!(!bench.judge.gates_pass(&bench.policy, bench.weight(), bench.now));
+    assert!(!bench.judge.gates_pass(&bench.policy, bench.now));
 }
 
 #[test]
@@ -79,5 +79,23 @@ fn only_a_check_that_binds_and_bears_nothing_takes_the_canary_back_at_once() {
         say(&mut bench, Ok(Decision::reject("two fire")));
         let rejects = bench.judge.gate_rejects(&bench.policy, &alerts(), bench.here(), bench.now);
         assert_eq!(rejects, None, "{check:?}");
+    }
+}
+
+#[test]
+fn a_gate_bears_and_must_show_what_its_check_says() {
+    let bearing = Check::gate("alerts", alerts()).then(Then::Hold).bearing(1);
+    let passing = Check::gate("alerts", alerts()).passing_in_a_row(3);
+    for (check, words, expected) in
+        [(bearing, [false; 3], [true, false, false]), (passing, [true; 3], [false, false, true])]
+    {
+        let mut bench = bench(check);
+        for (open, expected) in words.into_iter().zip(expected) {
+            say(&mut bench, Ok(if open { Decision::Open } else { Decision::reject("no") }));
+            let _ = bench.unmeasured();
+            assert_eq!(bench.judge.gates_pass(&bench.policy, bench.now), expected);
+        }
+        bench.now = bench.now + INTERVAL + INTERVAL + INTERVAL;
+        assert!(!bench.judge.gates_pass(&bench.policy, bench.now), "an old look");
     }
 }
