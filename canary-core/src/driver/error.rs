@@ -60,8 +60,8 @@ pub enum StartError {
         /// The router's smallest step.
         resolution: Weight,
     },
-    /// The policy has checks, but no metric source was given.
-    #[error("the policy `{policy}` has checks, so it needs a metric source: call `.metrics(..)`")]
+    /// The policy looks at requests, but no metric source was given.
+    #[error("the policy `{policy}` looks at requests, so it needs a metric source: call `.metrics(..)`")]
     NoMetrics {
         /// The policy's name.
         policy: String,
