@@ -72,7 +72,9 @@ pub enum StartError {
         resolution: Weight,
     },
     /// The policy looks at requests, but no metric source was given.
-    #[error("the policy `{policy}` looks at requests, so it needs a metric source: call `.metrics(..)`")]
+    #[error(
+        "the policy `{policy}` looks at requests, so it needs a metric source: call `.metrics(..)`"
+    )]
     NoMetrics {
         /// The policy's name.
         policy: String,
