@@ -1,7 +1,7 @@
 //! What is asked of the router, and what its answers mean.
 
 use super::flight::{Pending, Slot, Status, Urgency};
-use super::{Action, Phase, Rollout};
+use super::{Action, Phase, Rollout, judge};
 use crate::policy::{Drift, How};
 use crate::ports::{Applied, Observed};
 use crate::record::{Content, Outcome, Reason};
@@ -245,7 +245,8 @@ impl Rollout {
             _ if kept => Drift::PutBack,
             then => then,
         };
-        self.record(now, Content::Drifted { expected, found, then });
+        let content = Content::Drifted { expected: expected.clone(), found: found.clone(), then };
+        self.record(now, content);
         match then {
             Drift::PutBack => {
                 self.put_back(now);
@@ -258,6 +259,12 @@ impl Rollout {
             Drift::Accept => {
                 self.state.confirmed = self.state.traffic.clone();
                 self.state.judge.skip_to(now + self.policy.settle());
+                // A stage that must be judged never can be without any traffic.
+                if found.canary == Weight::ZERO
+                    && judge::measured_at(&self.policy, self.judged_weight())
+                {
+                    self.roll_back(Reason::TakenBack { expected, found }, now);
+                }
             }
         }
     }
