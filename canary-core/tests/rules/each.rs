@@ -12,7 +12,7 @@ use proptest::strategy::ValueTree;
 use crate::book::at_the_end;
 use crate::moves::{Move, commands, moves};
 use crate::plans::{Plan, cases, plans};
-use crate::world::World;
+use crate::world::{Manner, World};
 
 /// Returns a world to which a few things have happened.
 fn after(plan: &Plan, moves: &[Move]) -> World {
@@ -68,12 +68,39 @@ proptest! {
         for _ in 0..10 {
             // Nothing is saved any more; the router answers.
             if !world.open.is_empty() {
-                world.answer(0, &crate::world::Manner::Well);
+                world.answer(0, &Manner::Well);
             }
         }
         let rolling = matches!(world.rollout.phase(), Phase::RollingBack { .. } | Phase::Retiring { .. } | Phase::Releasing { .. });
         if saved && rolling && !restoring {
             prop_assert_eq!(&world.route.traffic, &Traffic::all_stable());
+        }
+    }
+
+    /// Rules 1 and 3: an abort that the router has carried out stays so, though the process dies before it is saved.
+    #[test]
+    fn a_crash_forgets_no_abort_that_was_carried_out(plan in plans(), flow in 10_u8..90) {
+        let mut world = after(&plan, &[Move::Flow(flow)]);
+        world.fair = true;
+        while world.saving.is_some() {
+            world.saved(Ok(()), true);
+        }
+        let stood = world.route.traffic.canary;
+        let id = world.abort();
+        for _ in 0..5 {
+            if !world.open.is_empty() && world.rollout.phase().name() == "rolling_back" {
+                world.answer(0, &Manner::Well);
+            }
+        }
+        let carried_out = world.answers.get(&id) == Some(&Answer::Done)
+            && stood > Weight::ZERO
+            && world.route.traffic == Traffic::all_stable();
+        if carried_out {
+            world.crash(Duration::from_secs(1), false);
+            world.finish();
+            at_the_end(&world);
+            let outcome = world.rollout.outcome().unwrap();
+            prop_assert!(!outcome.is_promoted(), "{stood} was taken back, and forgotten");
         }
     }
 
@@ -174,7 +201,7 @@ proptest! {
             if world.saving.is_some() {
                 world.saved(Ok(()), true);
             } else if !world.open.is_empty() {
-                world.answer(0, &crate::world::Manner::Well);
+                world.answer(0, &Manner::Well);
             }
         }
         if stage.is_some() && world.rollout.phase().stage() == stage {
@@ -211,7 +238,7 @@ proptest! {
             if world.saving.is_some() {
                 world.saved(Ok(()), true);
             } else if !world.open.is_empty() {
-                world.answer(0, &crate::world::Manner::Well);
+                world.answer(0, &Manner::Well);
             }
         }
         prop_assert!(world.rollout.outcome().is_some() || world.rollout.phase().name() == "rolling_back"
