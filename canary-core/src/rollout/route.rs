@@ -245,7 +245,8 @@ impl Rollout {
             _ if kept => Drift::PutBack,
             then => then,
         };
-        let left = found.canary == Weight::ZERO && judge::measured_at(&self.policy, expected.canary);
+        let left =
+            found.canary == Weight::ZERO && judge::measured_at(&self.policy, expected.canary);
         self.record(
             now,
             Content::Drifted { expected: expected.clone(), found: found.clone(), then },

@@ -59,13 +59,16 @@ impl Rollout {
             }
     }
 
-    /// Returns the weight at which a verdict is needed: where somebody took traffic away, still what the plan gives.
+    /// Returns the weight at which a verdict is needed: where somebody took all traffic away, still what the plan gives.
     pub(super) fn judged_weight(&self) -> Weight {
+        if self.weight() != Weight::ZERO {
+            return self.weight();
+        }
         let planned = match &self.state.phase {
             Phase::Holding { hold } => self.stage(hold.stage).weight,
             _ => Weight::ZERO,
         };
-        self.weight().max(self.state.confirmed.canary).max(planned)
+        self.state.confirmed.canary.max(planned)
     }
 
     fn leave(&mut self, hold: &Hold, now: Timestamp) {
