@@ -226,6 +226,8 @@ impl State {
     fn take_up(&mut self, policy: &Arc<Policy>) {
         let Some((revision, snapshot)) = self.store.clone() else { return };
         let durable = effects_of(&snapshot);
+        // Holders are told apart by when they began.
+        self.now = self.now + std::time::Duration::from_millis(1);
         let Ok(rollout) = Rollout::restore(snapshot, Arc::clone(policy)) else {
             self.broken = Some("rule 3: what was saved cannot be taken up");
             return;
