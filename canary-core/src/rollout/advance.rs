@@ -69,14 +69,18 @@ impl Rollout {
         self.state.counted_to = self.state.counted_to.max(now);
         // The rules are looked up only where they matter: this is asked for at each event.
         let counts = !since.is_zero() && self.state.phase.is_holding() && self.counts_live(now);
-        if let Phase::Holding { hold } = &mut self.state.phase
-            && counts
-        {
-            let comes_further = hold.held_ms < self.policy.stages()[hold.stage].hold_ms;
-            hold.held_ms = hold.held_ms.saturating_add(millis(since));
-            if comes_further {
-                self.moved(now);
-            }
+        if counts {
+            self.add_to_hold(millis(since), now);
+        }
+    }
+
+    /// Adds observed time to the hold; the rollout comes further by it while the hold lasts.
+    pub(super) fn add_to_hold(&mut self, ms: u64, now: Timestamp) {
+        let Phase::Holding { hold } = &mut self.state.phase else { return };
+        let comes_further = hold.held_ms < self.policy.stages()[hold.stage].hold_ms;
+        hold.held_ms = hold.held_ms.saturating_add(ms);
+        if comes_further {
+            self.moved(now);
         }
     }
 

@@ -109,14 +109,8 @@ impl Rollout {
         let Judged { mut judgement, covered, guilty, asks } = judged;
         if let (Ruling::GoOn, Some(window), true) = (judgement.ruling, covered, self.is_running()) {
             let seen = self.observed(window);
-            if let Phase::Holding { hold } = &mut self.state.phase
-                && seen > 0
-            {
-                let comes_further = hold.held_ms < self.policy.stages()[hold.stage].hold_ms;
-                hold.held_ms = hold.held_ms.saturating_add(seen);
-                if comes_further {
-                    self.moved(now);
-                }
+            if seen > 0 {
+                self.add_to_hold(seen, now);
             }
         }
         if let Some(hold) = self.state.phase.hold() {
