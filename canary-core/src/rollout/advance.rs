@@ -17,11 +17,12 @@ impl Rollout {
         self.flight.went = true;
         while std::mem::take(&mut self.flight.went) {
             self.move_on(now);
+            self.give_up_if_unseen(now);
+            self.call_stalled(now);
             self.work_if_wanted(now);
             self.route_if_wanted(now);
         }
         self.call_stuck(now);
-        self.call_stalled(now);
         self.run_due_calls(now);
     }
 
@@ -143,11 +144,7 @@ impl Rollout {
         let for_ms = millis(now.since(self.state.moved));
         self.record(now, Content::Stalled { for_ms, then: progress.then });
         match progress.then {
-            Then::RollBack => {
-                self.roll_back(Reason::NoProgress { for_ms }, now);
-                self.work_if_wanted(now);
-                self.route_if_wanted(now);
-            }
+            Then::RollBack => self.roll_back(Reason::NoProgress { for_ms }, now),
             Then::Ask => {
                 self.state.stalled = true;
                 self.state.questions.push(PROGRESS.into());

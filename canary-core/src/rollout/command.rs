@@ -80,11 +80,7 @@ impl Rollout {
         }
         match kind {
             CommandKind::Pause => (self.pause(now), None),
-            CommandKind::Resume => {
-                let answer = self.resume(now);
-                self.give_up_if_unseen(now);
-                (answer, None)
-            }
+            CommandKind::Resume => (self.resume(now), None),
             CommandKind::Approve { gate } => (self.approve(&gate, actor, now), None),
             CommandKind::Reject { gate, reason } => self.reject(gate, reason, actor),
             CommandKind::Advance => (self.waive(stage, now), None),
@@ -226,7 +222,6 @@ impl Rollout {
             Phase::Entering { .. } | Phase::Holding { .. } => {
                 self.resume(now);
                 self.enter_forced(self.state.first, false, now);
-                self.give_up_if_unseen(now);
                 Answer::Done
             }
             Phase::Starting { .. } | Phase::Opening { .. } => {

@@ -254,10 +254,7 @@ impl Rollout {
         match then {
             // To accept that the canary has nothing is to take it back: it can never be judged.
             Drift::Accept if left => self.roll_back(Reason::TakenBack { expected, found }, now),
-            Drift::PutBack => {
-                self.put_back(now);
-                self.give_up_if_unseen(now);
-            }
+            Drift::PutBack => self.put_back(now),
             Drift::Pause => {
                 self.state.drifted = true;
                 self.state.paused.get_or_insert(now);
@@ -269,12 +266,14 @@ impl Rollout {
         }
     }
 
-    /// Takes the canary back where somebody took all of its traffic away and it was not well by then: without any,
-    /// no verdict can ever let it have some again.
+    /// Takes the canary back where somebody took all of its traffic away, and no verdict lets it have some again:
+    /// without any there can never be another.
     pub(super) fn give_up_if_unseen(&mut self, now: Timestamp) {
-        let (found, expected) = (self.state.traffic.clone(), self.state.confirmed.clone());
-        let unseen = found.canary == Weight::ZERO && expected.canary != Weight::ZERO;
+        let unseen = self.weight() == Weight::ZERO && self.state.confirmed.canary != Weight::ZERO;
+        // A call that is under way may have put it back.
+        let asking = self.flight.get(Slot::Route).is_some_and(Pending::is_running);
         if unseen
+            && !asking
             && self.is_running()
             && !self.may_leave(now)
             && matches!(
@@ -284,6 +283,7 @@ impl Rollout {
                     | Phase::Closing { .. }
             )
         {
+            let (expected, found) = (self.state.confirmed.clone(), self.state.traffic.clone());
             self.roll_back(Reason::TakenBack { expected, found }, now);
         }
     }

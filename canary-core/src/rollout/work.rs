@@ -152,7 +152,7 @@ impl Rollout {
         }
         self.flight.work_failures = 0;
         match result {
-            Ok(Progress::Done) => self.work_done(now),
+            Ok(Progress::Done) if !self.puts_back() => self.work_done(now),
             _ => self.again(Slot::Work, Urgency::Poll, None, now),
         }
     }
@@ -181,7 +181,8 @@ impl Rollout {
         self.flight.work_failures += 1;
         let most = if failure.kind == FailureKind::Invalid { HOPELESS_TRIES } else { TRIES };
         let phase = self.state.phase.clone();
-        if matches!(phase, Phase::RollingBack { .. }) || self.flight.work_failures < most {
+        let goes_on = matches!(phase, Phase::RollingBack { .. }) || self.puts_back();
+        if goes_on || self.flight.work_failures < most {
             return self.retry(Slot::Work, Urgency::Patient, &failure, now);
         }
         self.note_failure(Slot::Work, &failure, now);
@@ -192,6 +193,12 @@ impl Rollout {
             Phase::Retiring { outcome, .. } => self.go(Phase::Releasing { outcome }, now),
             _ => self.roll_back(Reason::WorkloadFailed { failure }, now),
         }
+    }
+
+    /// Tells whether the route is still put back before our marks come off it: somebody else has changed it while a
+    /// version was going.
+    fn puts_back(&self) -> bool {
+        matches!(self.state.phase, Phase::Retiring { .. }) && self.flight.get(Slot::Route).is_some()
     }
 
     /// Tells whether the old version is going, so that there is no way back any more.

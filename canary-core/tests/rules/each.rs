@@ -187,7 +187,8 @@ proptest! {
             return Ok(());
         }
         let (stood, stage) = (world.rollout.traffic().clone(), world.rollout.phase().stage());
-        let wanted_anyway = plan.in_place() && matches!(world.rollout.phase(), Phase::Promoting { replaced: true });
+        let lasting = if plan.in_place() { Traffic::all_stable() } else { Traffic::to_canary(Weight::FULL) };
+        let wanted_anyway = found == lasting && matches!(world.rollout.phase(), Phase::Promoting { replaced: true });
         world.drift(found.canary);
         world.see();
         let drifted = |world: &World| {

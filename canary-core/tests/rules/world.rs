@@ -378,10 +378,9 @@ impl World {
                 Decision::wait(Duration::from_secs(u64::from(trouble)), "not yet"),
             )),
             Action::AskGate { .. } => Reply::Decided(Ok(Decision::reject("no"))),
-            Action::Prepare { capacity } => Reply::Prepared(Ok(match trouble % 3 {
+            Action::Prepare { .. } => Reply::Prepared(Ok(match trouble % 2 {
                 0 => Readiness::waiting("no node"),
-                1 => Readiness::ready_for(Weight::ZERO),
-                _ => Readiness::ready_for(capacity.weight),
+                _ => Readiness::ready_for(Weight::ZERO),
             })),
             Action::Promote { .. } | Action::Restore { .. } | Action::Retire { .. } => {
                 Reply::Progressed(Ok(Progress::Wait { why: "slow".to_owned() }))
