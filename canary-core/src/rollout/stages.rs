@@ -154,7 +154,10 @@ impl Rollout {
     /// Takes in what the router accepted.
     pub(super) fn routed(&mut self, traffic: Traffic, effective: Option<bool>, now: Timestamp) {
         let weight = traffic.canary;
-        self.state.confirmed = traffic.clone();
+        // What was left as somebody made it is only made ours: what was meant comes back with a resume.
+        if !self.state.drifted {
+            self.state.confirmed = traffic.clone();
+        }
         self.state.traffic = traffic;
         self.flight.claimed = true;
         self.flight.routed_at = now;
