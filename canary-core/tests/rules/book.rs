@@ -189,7 +189,9 @@ impl Book {
         let on = matches!(after, Phase::Promoting { .. } | Phase::Closing { .. })
             || after.stage().is_some_and(|stage| stage > hold.stage);
         let said = matches!(event, Event::Command(_));
-        if on && !said && world.plan.is_measured_at(before.weight()) {
+        // Where the policy accepts another weight, that one may leave nothing to measure.
+        let weights = [before.weight(), world.rollout.weight()];
+        if on && !said && weights.iter().all(|weight| world.plan.is_measured_at(*weight)) {
             let ruling = self.left.map(|(ruling, _)| ruling);
             assert_eq!(ruling, Some(Ruling::GoOn), "rule 2: a stage is left: {}", story(before));
         }
