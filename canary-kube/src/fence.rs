@@ -75,8 +75,9 @@ impl Standing {
 
 /// Refuses a call because a later one was accepted.
 pub(crate) fn late(call: &Call, found: &str) -> PortError {
-    PortError::new(
-        FailureKind::Conflict,
+    let epoch = Fence::parse(found).map_or(call.epoch, |fence| fence.order.0);
+    PortError::late(
+        epoch,
         format!(
             "call {} comes after the later call {found} (if no such rollout runs, remove the annotation `{FENCE}`)",
             Fence::of(call)

@@ -142,7 +142,8 @@ impl State {
         if let Some(newest) = self.newest.get(&call.rollout)
             && call.order() < *newest
         {
-            return conflict(format!("a later call of {} was accepted", call.rollout));
+            let why = format!("a later call of {} was accepted", call.rollout);
+            return Err(PortError::late(newest.0, why));
         }
         match at {
             Some(at) if *at != self.version() => conflict(format!(

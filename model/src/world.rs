@@ -59,7 +59,10 @@ impl Route {
     ) -> Result<Applied, Failure> {
         let stale = at.is_some_and(|at| *at != self.version());
         let unbased = at.is_none() && !traffic.is_within(&self.traffic);
-        if call.order() < self.latest || stale || unbased {
+        if call.order() < self.latest {
+            return Err(Failure::late(self.latest.0, "a later call was accepted"));
+        }
+        if stale || unbased {
             return Err(Failure::new(FailureKind::Conflict, "the route is not so any more"));
         }
         self.latest = call.order();

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::value::{Failure, FailureKind, millis};
+use crate::value::{Epoch, Failure, FailureKind, millis};
 
 /// Says why a port could not do what it was asked.
 ///
@@ -15,6 +15,7 @@ pub struct PortError {
     kind: FailureKind,
     message: String,
     retry_after: Option<Duration>,
+    later: Option<Epoch>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -22,7 +23,13 @@ impl PortError {
     /// Puts a kind and a sentence together.
     #[must_use]
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, source: None }
+        Self { kind, message: message.into(), retry_after: None, later: None, source: None }
+    }
+
+    /// Refuses a router's call because one of this holder, made later, was accepted: a `Conflict`.
+    #[must_use]
+    pub fn late(later: Epoch, message: impl Into<String>) -> Self {
+        Self { later: Some(later), ..Self::new(FailureKind::Conflict, message) }
     }
 
     /// Keeps the error below this one.
@@ -64,6 +71,12 @@ impl PortError {
         self.retry_after
     }
 
+    /// Returns the holder whose call was accepted last, where a router says that this one comes too late.
+    #[must_use]
+    pub const fn later(&self) -> Option<Epoch> {
+        self.later
+    }
+
     /// Turns it into plain data, its sources written behind it.
     #[must_use]
     pub fn into_failure(self) -> Failure {
@@ -79,6 +92,7 @@ impl PortError {
         }
         let mut failure = Failure::new(self.kind, message);
         failure.retry_after_ms = self.retry_after.map(millis);
+        failure.later = self.later;
         failure
     }
 }
@@ -97,10 +111,8 @@ impl Error for PortError {
 
 impl From<Failure> for PortError {
     fn from(failure: Failure) -> Self {
-        let error = Self::new(failure.kind, failure.message);
-        match failure.retry_after_ms {
-            Some(ms) => error.with_retry_after(Duration::from_millis(ms)),
-            None => error,
-        }
+        let Failure { kind, message, retry_after_ms, later } = failure;
+        let retry_after = retry_after_ms.map(Duration::from_millis);
+        Self { retry_after, later, ..Self::new(kind, message) }
     }
 }

@@ -40,7 +40,7 @@ pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
     /// - applying the same traffic twice changes nothing the second time;
     /// - **order**: once a call returned `Ok`, no call with a smaller [`Call::order`] takes effect any more,
     ///   even if its future was dropped or timed out and its request arrives late; such a call
-    ///   answers `Conflict`. The same holds for a raise whose `at` is no longer the route's version.
+    ///   answers [`PortError::late`] with the epoch of the last that was accepted. The same, as `Conflict`, holds for a raise whose `at` is no longer the route's version.
     ///
     /// # Errors
     /// `Conflict` where the route is no longer what the call was based on; the others as for

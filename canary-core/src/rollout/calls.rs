@@ -31,7 +31,7 @@ impl Rollout {
         pending.status = Status::Running { deadline };
         let call = Call::new(
             self.state.id.clone(),
-            self.state.epoch,
+            self.state.epoch.max(self.flight.epoch),
             pending.id,
             pending.attempt,
             now,

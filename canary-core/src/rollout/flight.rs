@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::Action;
-use crate::value::{EffectId, Failure, RolloutId, Timestamp, Weight};
+use crate::value::{EffectId, Epoch, Failure, RolloutId, Timestamp, Weight};
 
 /// Follows one action until it is answered.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +71,8 @@ pub(super) struct Flight {
     watched: Vec<Option<Pending>>,
     /// Whether this holder has written to the route: before that, an older one may.
     pub(super) claimed: bool,
+    /// What this holder's calls are numbered with at least, where the route knows a later holder than the store does.
+    pub(super) epoch: Epoch,
     /// When the router last accepted anything: what was observed before says nothing.
     pub(super) routed_at: Timestamp,
     pub(super) ready: Ready,

@@ -146,6 +146,11 @@ impl Rollout {
     }
 
     pub(super) fn route_failed(&mut self, failure: Failure, now: Timestamp) {
+        // A holder between may have died before its first save, or by a clock that is ahead of ours: the store
+        // decides whose the rollout is, so we go on behind it.
+        if let Some(later) = failure.later {
+            self.flight.epoch = self.flight.epoch.max(later.next());
+        }
         let Some(pending) = self.flight.get(Slot::Route) else { return };
         let attempt = pending.attempt;
         let kept = matches!(self.state.phase, Phase::Retiring { .. });

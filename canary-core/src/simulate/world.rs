@@ -150,7 +150,7 @@ impl World {
     ) -> Result<Applied, Failure> {
         let conflict = |message| Err(Failure::new(FailureKind::Conflict, message));
         if call.order() < self.last {
-            return conflict("a later call was accepted already");
+            return Err(Failure::late(self.last.0, "a later call was accepted already"));
         }
         if at.is_some_and(|at| *at != self.version()) {
             return conflict("the route is no longer what the raise was based on");

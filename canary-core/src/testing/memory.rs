@@ -101,10 +101,11 @@ impl Route {
     }
 
     fn check(&self, call: &Call, traffic: &Traffic, at: Option<&Version>) -> Result<(), PortError> {
-        let later =
-            |(rollout, order): &(RolloutId, _)| *rollout == call.rollout && call.order() < *order;
-        if self.latest.as_ref().is_some_and(later) {
-            return conflict("a later call was accepted");
+        if let Some((rollout, order)) = &self.latest
+            && *rollout == call.rollout
+            && call.order() < *order
+        {
+            return Err(PortError::late(order.0, "a later call was accepted"));
         }
         match at {
             Some(version) if *version != self.version() => conflict("the route has changed"),

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Epoch;
+
 /// Sorts what can go wrong in the world by what can be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -74,12 +76,21 @@ pub struct Failure {
     /// How long the other side asked to be left alone, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// The holder whose call was accepted last, where a router refuses one for being of an earlier holder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later: Option<Epoch>,
 }
 
 impl Failure {
     /// Puts a kind and a sentence together.
     #[must_use]
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after_ms: None }
+        Self { kind, message: message.into(), retry_after_ms: None, later: None }
+    }
+
+    /// Refuses a call because one of this holder, made later, was accepted: a `Conflict`.
+    #[must_use]
+    pub fn late(later: Epoch, message: impl Into<String>) -> Self {
+        Self { later: Some(later), ..Self::new(FailureKind::Conflict, message) }
     }
 }

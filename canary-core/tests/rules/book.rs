@@ -17,6 +17,9 @@ pub(crate) struct Book {
     durable_effect: u64,
     /// What the last look came to at the weight that stands, and up to when it saw.
     verdict: Option<(Ruling, Timestamp)>,
+    /// The same as it is written down by the save under way, and as it is stored.
+    saving: Option<(Ruling, Timestamp)>,
+    stored: Option<(Ruling, Timestamp)>,
     /// The same, with the look of this step.
     left: Option<(Ruling, Timestamp)>,
     /// What the workload last said that the canary is ready for, as the machine was told.
@@ -36,7 +39,18 @@ impl Book {
         self.durable_effect = stored.map_or(0, effects_of);
     }
 
+    /// A save begins.
+    pub(crate) fn saves(&mut self) {
+        self.saving = self.verdict;
+    }
+
+    /// A save has landed, whoever knows of it.
+    pub(crate) fn saved(&mut self) {
+        self.stored = self.saving;
+    }
+
     pub(crate) fn restored(&mut self, stored: &Snapshot) {
+        self.verdict = self.stored;
         self.durable_effect = effects_of(stored);
         self.declared = None;
         // What was lived in the stage and not yet seen may be seen by the new holder.

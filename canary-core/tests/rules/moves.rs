@@ -30,6 +30,9 @@ pub(crate) enum Move {
         down: u64,
         landed: bool,
     },
+    CrashBehind {
+        landed: bool,
+    },
 }
 
 impl Move {
@@ -58,6 +61,7 @@ impl Move {
             Self::Drift(percent) => world.drift(Weight::percent(*percent)),
             Self::See => world.see(),
             Self::Crash { down, landed } => world.crash(Duration::from_secs(*down), *landed),
+            Self::CrashBehind { landed } => world.crash_behind(*landed),
         }
     }
 }
@@ -128,8 +132,9 @@ pub(crate) fn moves() -> impl Strategy<Value = Move> {
         1 => any::<usize>().prop_map(Move::LandLate),
         1 => any::<usize>().prop_map(Move::Repeat),
         3 => (commands(), places()).prop_map(|(kind, at)| Move::Command(kind, at)),
-        1 => prop_oneof![Just(0_u8), Just(20), Just(50), Just(100)].prop_map(Move::Drift),
+        1 => prop_oneof![Just(0_u8), Just(10), Just(50), Just(100)].prop_map(Move::Drift),
         2 => Just(Move::See),
         1 => (0_u64..600, any::<bool>()).prop_map(|(down, landed)| Move::Crash { down, landed }),
+        1 => any::<bool>().prop_map(|landed| Move::CrashBehind { landed }),
     ]
 }

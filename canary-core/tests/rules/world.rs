@@ -42,7 +42,10 @@ impl Route {
     ) -> Result<Applied, Failure> {
         let raises = !traffic.is_within(&self.traffic);
         let stale = at.is_some_and(|at| *at != self.version());
-        if call.order() < self.latest || stale || (at.is_none() && raises) {
+        if call.order() < self.latest {
+            return Err(Failure::late(self.latest.0, "a later call was accepted"));
+        }
+        if stale || (at.is_none() && raises) {
             return Err(failure(FailureKind::Conflict));
         }
         self.latest = call.order();
@@ -195,6 +198,7 @@ impl World {
                 Effect::Persist { rev } => {
                     assert!(self.saving.is_none(), "rule 3: two saves at once");
                     self.saving = Some((rev, self.rollout.snapshot()));
+                    self.book.saves();
                 }
                 Effect::Run { call, action } => self.open.push((call, action)),
                 Effect::Cancel(id) => {
@@ -242,6 +246,7 @@ impl World {
         let Some((rev, snapshot)) = self.saving.take() else { return };
         if result.is_ok() || landed {
             self.stored = Some(snapshot);
+            self.book.saved();
         }
         if result.is_ok() {
             self.book.durable(self.stored.as_ref());
@@ -251,8 +256,18 @@ impl World {
 
     /// The process dies, and another takes the rollout up from what is stored.
     pub(crate) fn crash(&mut self, down: Duration, landed: bool) {
+        self.taken_over(self.now + down, landed);
+    }
+
+    /// The same, by a process whose clock is far behind.
+    pub(crate) fn crash_behind(&mut self, landed: bool) {
+        self.taken_over(T0, landed);
+    }
+
+    fn taken_over(&mut self, now: Timestamp, landed: bool) {
         if let Some((_, snapshot)) = self.saving.take().filter(|_| landed) {
             self.stored = Some(snapshot);
+            self.book.saved();
         }
         let Some(stored) = self.stored.clone() else {
             // Nothing was ever saved, so nothing was done: somebody starts it again.
@@ -267,7 +282,7 @@ impl World {
         self.late.append(&mut self.open);
         // What was answered to a process that is dead reaches nobody.
         self.old.clear();
-        self.now = self.now + down;
+        self.now = now.max(stored.seen());
         self.rollout = Rollout::restore(stored.clone(), self.plan.policy()).unwrap();
         self.book.restored(&stored);
         self.step(Event::Restored);

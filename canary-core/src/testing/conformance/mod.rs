@@ -8,7 +8,7 @@ mod route;
 use std::future::Future;
 
 use self::route::{Cut, Holder, Route, accepted, refused};
-use crate::ports::TrafficRouter;
+use crate::ports::{PortError, TrafficRouter};
 use crate::value::{EffectId, Weight};
 
 /// Writes one test for each promise of [`TrafficRouter`](crate::ports::TrafficRouter).
@@ -201,6 +201,8 @@ pub async fn an_earlier_holder_is_refused<R: TrafficRouter>(make: impl AsyncFnOn
     let raise = route.apply_as(&frozen.call(), large, Some(&now)).await;
     refused(raise, "a raise by an earlier holder that looked again");
     let lowering = route.apply_as(&frozen.call(), Weight::ZERO, None).await;
+    let later = lowering.as_ref().err().and_then(PortError::later);
+    assert_eq!(later, Some(route.holder.epoch), "who is said to come later");
     refused(lowering, "a lowering by an earlier holder");
     route.expect(small, "after the refused calls").await;
 }
