@@ -23,6 +23,7 @@ pub struct Status {
     /// How many stages there are.
     pub stages: usize,
     /// What the canary is known to get.
+    #[serde(rename = "weight_bp")]
     pub weight: Weight,
     /// How much of the stage's hold has been observed, in milliseconds.
     pub held_ms: u64,
@@ -48,6 +49,7 @@ pub enum Waiting {
     /// For the router to take on a weight.
     Router,
     /// For observed time: the rest of the hold, in milliseconds.
+    #[serde(rename = "hold_ms")]
     Hold(u64),
     /// For a verdict that lets it go on.
     Verdict,
@@ -62,6 +64,7 @@ pub enum Waiting {
     /// For what runs the versions.
     Workload,
     /// For the time for which the old version is kept, in milliseconds.
+    #[serde(rename = "keep_ms")]
     Keep(u64),
     /// For somebody to resume it.
     Resume,

@@ -95,8 +95,10 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
 #[non_exhaustive]
 pub struct Window {
     /// The excluded begin.
+    #[serde(rename = "after_ms")]
     pub after: Timestamp,
     /// The included end, never before `after`.
+    #[serde(rename = "until_ms")]
     pub until: Timestamp,
 }
 
