@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{CheckResult, Combination, Finding, PartResult, PartScore, Verdict};
+use super::{CheckResult, Combination, Finding, PartResult, PartScore, Silent, Verdict};
 use crate::policy::{Metric, Unit};
 use crate::value::{BySide, Counts, Span};
 
@@ -107,6 +107,17 @@ impl fmt::Display for Finding {
                 failures(f, requests)?;
                 f.write_str(" in one window; half of 20 or more is the limit")
             }
+            Self::Silent { signal, sides } => match sides {
+                Silent::Canary => write!(
+                    f,
+                    "the source shows no {signal} of the canary, though it does of stable"
+                ),
+                Silent::Stable => write!(
+                    f,
+                    "the source shows no {signal} of stable, though it does of the canary"
+                ),
+                Silent::Both => write!(f, "the source shows no {signal} of either side"),
+            },
             Self::Failed(failure) => failure.fmt(f),
             Self::Nothing => f.write_str("no number"),
         }

@@ -10,7 +10,7 @@ mod show;
 
 pub(crate) use findings::rate;
 
-pub use check::{CheckResult, Combination, Finding, PartResult, PartScore, Verdict};
+pub use check::{CheckResult, Combination, Finding, PartResult, PartScore, Silent, Verdict};
 pub use outcome::{Outcome, Reason};
 
 use serde::{Deserialize, Serialize};

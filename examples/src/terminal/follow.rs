@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(verdict(&status).1, "not judged yet");
         status.outcome = Some(Outcome::Promoted);
         assert_eq!(verdict(&status), (Tone::Good, "PROMOTED".to_owned()));
-        let reason = Reason::Silence { for_ms: 1 };
+        let reason = Reason::Silence { for_ms: 1, sides: None };
         status.outcome = Some(Outcome::RolledBack { reason });
         assert_eq!(verdict(&status), (Tone::Bad, "ROLLED BACK".to_owned()));
     }
