@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -122,4 +123,32 @@ fn every_number_in_json_says_its_unit() {
     for name in ["weight_bp", "at_ms", "p95_ms", "canary_bp", "until_ms"] {
         assert!(found.contains(name), "{name} in {found:?}");
     }
+}
+
+#[test]
+fn where_a_rollout_stands_is_one_line() {
+    let (mut bench, _) = Bench::start(policy());
+    let lines = RefCell::new(Vec::new());
+    bench.go_on_until(|b| {
+        let line = b.rollout.status(b.now).to_string();
+        if lines.borrow().last() != Some(&line) {
+            lines.borrow_mut().push(line);
+        }
+        b.rollout.is_settled()
+    });
+    let line = |rest: &str| format!("shop-1: {rest}");
+    let expected = [
+        "starting at 0%; waits for the router",
+        "stage 1 of 3 (tenth) at 0%, 0 s of 20 s held; waits for the router",
+        "stage 1 of 3 (tenth) at 10%, 0 s of 20 s held; holds for another 20 s",
+        "stage 1 of 3 (tenth) at 10%, 10 s of 20 s held; holds for another 10 s",
+        "stage 2 of 3 (half) at 10%, 0 s of 10 s held; waits for the router",
+        "stage 2 of 3 (half) at 50%, 0 s of 10 s held; holds for another 10 s",
+        "stage 2 of 3 (half) at 50%, 10 s of 10 s held; waits for gate oncall",
+        "stage 3 of 3 (full) at 50%, 0 s of 10 s held; waits for the router",
+        "stage 3 of 3 (full) at 100%, 0 s of 10 s held; holds for another 10 s",
+        "releasing at 100%; waits for the router",
+        "promoted",
+    ];
+    assert_eq!(lines.into_inner(), expected.map(line));
 }

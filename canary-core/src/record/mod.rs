@@ -4,6 +4,7 @@
 //! without gaps; a number always stands for the same record.
 
 mod check;
+mod combined;
 mod findings;
 mod outcome;
 mod show;

@@ -106,7 +106,9 @@ impl fmt::Display for Waiting {
             Self::Verdict => f.write_str("waits for the checks to pass"),
             Self::Pass(unmet) => write!(f, "waits for what the stage must show: {unmet}"),
             Self::Gate(gate) => write!(f, "waits for gate {gate}"),
-            Self::Question(check) => write!(f, "waits for a person to say what to do about {check}"),
+            Self::Question(check) => {
+                write!(f, "waits for a person to say what to do about {check}")
+            }
             Self::Canary(why) => write!(f, "waits for the canary to be ready: {why}"),
             Self::Workload => f.write_str("waits for what runs the versions"),
             Self::Keep(ms) => write!(f, "keeps the old version for another {}", Span(*ms)),

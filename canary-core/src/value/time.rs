@@ -134,6 +134,7 @@ impl fmt::Display for Span {
             small => write!(f, "{big} {large} {small} {unit}"),
         };
         match whole {
+            _ if self.0 == 0 => f.write_str("0 s"),
             0..10 => write!(f, "{seconds:.1} s"),
             10..60 => write!(f, "{whole} s"),
             60..3600 => two(f, whole / 60, "min", whole % 60, "s"),
