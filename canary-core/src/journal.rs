@@ -28,6 +28,7 @@ pub enum Line {
         /// Its policy.
         policy: PolicySpec,
         /// When.
+        #[serde(rename = "at_ms")]
         at: Timestamp,
         /// What else it began with.
         #[serde(default)]
@@ -43,6 +44,7 @@ pub enum Line {
     /// Something happened.
     Event {
         /// When.
+        #[serde(rename = "at_ms")]
         at: Timestamp,
         /// What.
         event: Event,

@@ -39,7 +39,7 @@ fn named(text: &str, assumptions: &Assumptions) -> Vec<(&'static str, String)> {
 }
 
 /// Each row replaces something in the wise policy, and tells what is found then and where.
-const UNWISE: [(&str, &str, &str, &str); 19] = [
+const UNWISE: [(&str, &str, &str, &str); 25] = [
     (
         "  - { name: many, metric: error_rate, above: 5%, for: 2m }\n",
         "",
@@ -50,6 +50,37 @@ const UNWISE: [(&str, &str, &str, &str); 19] = [
     ("every: 15s\n", "every: 16s\n", "long-looks", "every"),
     ("every: 15s\nsettle: 5s\n", "every: 10s\n", "no-settling", "every"),
     ("weight: 5%,", "weight: 26%,", "large-first-stage", "stages[0].weight"),
+    ("settle: 5s\n", "settle: 10m\n", "long-settling", "settle"),
+    (
+        "gates: {",
+        "  - { name: slow, metric: latency_p95, above: 500, then: warn }\ngates: {",
+        "likely-misspelt",
+        "checks[2].metric",
+    ),
+    (
+        "gates: {",
+        "  - { name: hot, any: [{ not: { metric: memroy, below: 80% } }], then: warn }\ngates: {",
+        "likely-misspelt",
+        "checks[2].any[0].not.metric",
+    ),
+    (
+        "weight: 5%, hold: 10m",
+        "weight: 5%, hold: 10m, pass: { succes_rate: \">= 90%\" }",
+        "likely-misspelt",
+        "stages[0].pass.succes_rate",
+    ),
+    (
+        "gates: {",
+        "metrics: { health: { score: { eror_rate: 1 } } }\ngates: {",
+        "likely-misspelt",
+        "metrics.health.score.eror_rate",
+    ),
+    (
+        "gates: {",
+        "  - { name: long, metric: pool, above: 1, for: 30m, from: 50%, then: hold }\ngates: {",
+        "never-fails",
+        "checks[2].for",
+    ),
     ("gates: {", "hard_limit: off\ngates: {", "no-hard-limit", "hard_limit"),
     (", timeout: 1h", "", "gate-without-timeout", "gates.oncall"),
     (
@@ -114,6 +145,22 @@ fn each_unwise_thing_is_found_alone_and_at_its_place() {
         assert_ne!(text, WISE, "{from}");
         assert_eq!(named(&text, &assumptions()), [(name, path.to_owned())], "{text}");
     }
+}
+
+#[test]
+fn a_gate_that_is_only_named_is_found_where_it_is_asked() {
+    let text = WISE.replacen("hold: 10m }", "hold: 10m, enter: [oncal], gates: [smoke] }", 1);
+    assert_eq!(
+        named(&text, &assumptions()),
+        [
+            ("likely-misspelt", "stages[0].enter[0]".to_owned()),
+            ("gate-without-timeout", "stages[0].enter[0]".to_owned()),
+            ("gate-without-timeout", "stages[0].gates[0]".to_owned()),
+        ]
+    );
+    let placed = found(&text, &assumptions()).remove(2).in_text("shop.yaml", &text);
+    assert_eq!(placed.place.unwrap().line, 6);
+    assert!(placed.help.contains("`gates: { smoke: { timeout"), "{}", placed.help);
 }
 
 #[test]

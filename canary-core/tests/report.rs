@@ -3,12 +3,15 @@
 
 mod support;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use canary_core::policy::Policy;
+use canary_core::policy::{Check, Policy, Then};
 use canary_core::rollout::CommandKind;
-use canary_core::simulate::{Service, Simulation};
+use canary_core::simulate::{Crash, Fault, Service, Simulation};
 use canary_core::value::Weight;
+use serde_json::Value;
 use support::{Bench, policy};
 
 #[test]
@@ -57,4 +60,95 @@ fn a_rollout_is_rolled_back_at_the_weight_that_was_accepted_last() {
         let begin = format!("rolled back at {at} after");
         assert!(sentence.starts_with(&begin), "{phase} at {weight}: {sentence}");
     }
+}
+
+/// Collects the names under which numbers stand in a JSON value.
+fn numbers(value: &Value, name: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Number(_) => _ = found.insert(name.to_owned()),
+        // Both sides of one thing stand under its name.
+        Value::Object(fields) => fields.iter().for_each(|(field, value)| {
+            let both = matches!(&**field, "stable" | "canary");
+            numbers(value, if both { name } else { field }, found);
+        }),
+        Value::Array(items) => items.iter().for_each(|item| numbers(item, name, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_number_in_json_says_its_unit() {
+    let policy = Policy::builder("shop")
+        .stage("half", Weight::percent(50), Duration::from_secs(60))
+        .stage("full", Weight::FULL, Duration::from_secs(60))
+        .check(Check::worse_than_stable("errors", 1.25))
+        .check(Check::above_stable("slow", "latency.p95", 1.5).then(Then::Hold))
+        .build()
+        .unwrap();
+    let simulation = Simulation::of(&policy)
+        .crash(Crash::at("20s").down_for("5s"))
+        .fault("40s", Fault::routed_by_hand(Weight::percent(80)));
+    let slow = Service::healthy().p95(Duration::from_millis(900));
+    let mut found = BTreeSet::new();
+    for report in [simulation.run(), simulation.canary(slow).run()] {
+        numbers(&serde_json::from_str(&report.to_json()).unwrap(), "", &mut found);
+    }
+    // What counts has no unit, a check's numbers are in that of the metric beside them, and odds are to one.
+    let plain = [
+        "attempt",
+        "bad",
+        "epoch",
+        "held_back",
+        "last",
+        "left_out",
+        "limit",
+        "looks",
+        "needed",
+        "number",
+        "odds",
+        "points",
+        "stage",
+        "stages",
+        "threshold",
+        "ticks",
+        "total",
+        "version",
+    ];
+    let bare: Vec<_> = found
+        .iter()
+        .filter(|name| !name.ends_with("_ms") && !name.ends_with("_bp"))
+        .filter(|name| !plain.contains(&name.as_str()))
+        .collect();
+    assert_eq!(bare, [""; 0]);
+    for name in ["weight_bp", "at_ms", "p95_ms", "canary_bp", "until_ms"] {
+        assert!(found.contains(name), "{name} in {found:?}");
+    }
+}
+
+#[test]
+fn where_a_rollout_stands_is_one_line() {
+    let (mut bench, _) = Bench::start(policy());
+    let lines = RefCell::new(Vec::new());
+    bench.go_on_until(|b| {
+        let line = b.rollout.status(b.now).to_string();
+        if lines.borrow().last() != Some(&line) {
+            lines.borrow_mut().push(line);
+        }
+        b.rollout.is_settled()
+    });
+    let line = |rest: &str| format!("shop-1: {rest}");
+    let expected = [
+        "starting at 0%; waits for the router",
+        "stage 1 of 3 (tenth) at 0%, 0 s of 20 s held; waits for the router",
+        "stage 1 of 3 (tenth) at 10%, 0 s of 20 s held; holds for another 20 s",
+        "stage 1 of 3 (tenth) at 10%, 10 s of 20 s held; holds for another 10 s",
+        "stage 2 of 3 (half) at 10%, 0 s of 10 s held; waits for the router",
+        "stage 2 of 3 (half) at 50%, 0 s of 10 s held; holds for another 10 s",
+        "stage 2 of 3 (half) at 50%, 10 s of 10 s held; waits for gate oncall",
+        "stage 3 of 3 (full) at 50%, 0 s of 10 s held; waits for the router",
+        "stage 3 of 3 (full) at 100%, 0 s of 10 s held; holds for another 10 s",
+        "releasing at 100%; waits for the router",
+        "promoted",
+    ];
+    assert_eq!(lines.into_inner(), expected.map(line));
 }

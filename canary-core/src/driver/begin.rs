@@ -80,7 +80,9 @@ impl Parts {
         id: RolloutId,
     ) -> Result<Handle, StartError> {
         let target = self.target(Some(&policy))?;
-        // What the builder lacks is said before the store is asked.
+        // What the builder lacks is said before the store is asked. A rollout that is taken up may have begun by
+        // another policy, whose gates differ.
+        needs::check_gates(&policy, &self.gates)?;
         let ready = self.made_ready(&policy, Goal::Drive)?;
         let held = ready.load(&target).await?;
         let held = ready.freed(&target, held, &id).await?;

@@ -69,7 +69,8 @@ impl<P> DriverBuilder<P> {
 
     /// Supplies a gate that the policy names, whatever the policy says of its kind.
     ///
-    /// An approval stays what it is: people give it, with [`Handle::approve`].
+    /// An approval stays what it is: people give it, with [`Handle::approve`]. One that the policy does not ask refuses
+    /// the start.
     pub fn gate(mut self, name: &str, gate: impl Gate) -> Self {
         match GateName::new(name) {
             Ok(name) => {

@@ -73,11 +73,14 @@ pub enum StartError {
     },
     /// The policy looks at requests, but no metric source was given.
     #[error(
-        "the policy `{policy}` looks at requests, so it needs a metric source: call `.metrics(..)`"
+        "the policy `{policy}` looks at requests, so it needs a metric source: call `.metrics(..)`; what looks at them: {}",
+        .looking.join(", ")
     )]
     NoMetrics {
         /// The policy's name.
         policy: String,
+        /// Which parts of the policy look at requests, or at a number of the source without a name.
+        looking: Vec<String>,
     },
     /// The policy names metric sources that nobody supplies.
     #[error("the policy asks metric sources that nobody supplies: {}; call `.source(name, ..)`", .sources.join(", "))]
@@ -90,6 +93,16 @@ pub enum StartError {
     MissingGates {
         /// Which, and what to do about each.
         gates: Vec<MissingGate>,
+    },
+    /// Gates were supplied that the policy does not ask: most likely they are misspelt.
+    #[error("the policy `{policy}` asks no gate {}; it asks: {}", quoted(.gates), asked(.known))]
+    UnknownGates {
+        /// The policy's name.
+        policy: String,
+        /// What was supplied for nothing.
+        gates: Vec<GateName>,
+        /// What the policy asks.
+        known: Vec<GateName>,
     },
     /// A name given in code is none.
     #[error(transparent)]
@@ -118,6 +131,14 @@ pub struct MissingGate {
 fn listed(gates: &[MissingGate]) -> String {
     let one = |missing: &MissingGate| format!("{} ({})", missing.gate, missing.why);
     gates.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn quoted(gates: &[GateName]) -> String {
+    gates.iter().map(|gate| format!("`{gate}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn asked(known: &[GateName]) -> String {
+    if known.is_empty() { "none".to_owned() } else { quoted(known) }
 }
 
 /// Tells why a rollout is not driven any more though it has not ended.

@@ -1,6 +1,6 @@
 //! What a plan needs of the ports, looked at before anything is changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::sources::{SourceName, Sources};
@@ -37,49 +37,82 @@ pub(super) fn check_router(policy: &Policy, can: &Capabilities) -> Result<(), St
 
 /// Checks that every metric source that the plan asks is there.
 pub(super) fn check_sources(policy: &Policy, sources: &Sources) -> Result<(), StartError> {
-    let missing: Vec<SourceName> =
-        asked(policy).into_iter().filter(|name| !sources.has(name)).collect();
-    if missing.contains(&None) {
-        return Err(StartError::NoMetrics { policy: policy.name().to_owned() });
+    let mut missing = asked(policy);
+    missing.retain(|name, _| !sources.has(name));
+    if let Some(looking) = missing.remove(&None) {
+        return Err(StartError::NoMetrics { policy: policy.name().to_owned(), looking });
     }
-    let sources: Vec<Arc<str>> = missing.into_iter().flatten().collect();
+    let sources: Vec<Arc<str>> = missing.into_keys().flatten().collect();
     if sources.is_empty() { Ok(()) } else { Err(StartError::MissingSources { sources }) }
 }
 
-/// Returns the sources that anything needs; `None` stands for the one without a name, which counts the requests.
-fn asked(policy: &Policy) -> BTreeSet<SourceName> {
-    let mut asked = BTreeSet::new();
-    if policy.hard_limit() || policy.stages().iter().any(|stage| !stage.pass.is_empty()) {
-        asked.insert(None);
+/// Returns the sources that anything needs, and what needs each; `None` stands for the one without a name, which counts
+/// the requests.
+fn asked(policy: &Policy) -> BTreeMap<SourceName, Vec<String>> {
+    let mut asked = Asked { policy, by: BTreeMap::new() };
+    if policy.hard_limit() {
+        asked.note(None, "the hard limit (`hard_limit: off` switches it off)");
     }
     for check in policy.checks() {
+        let owner = format!("check `{}`", check.name);
         check.kind.visit(&mut |kind| match kind {
             CheckKind::Threshold { metric, .. } | CheckKind::Ab { metric, .. } => {
-                ask_for(policy, metric, &mut asked);
+                asked.metric(metric, &owner);
             }
-            CheckKind::WorseThanStable { .. } => drop(asked.insert(None)),
+            CheckKind::WorseThanStable { .. } => asked.note(None, &owner),
             CheckKind::Gate { .. } | CheckKind::All(_) | CheckKind::Any(_) | CheckKind::Not(_) => {}
         });
     }
-    for limit in policy.stages().iter().flat_map(|stage| &stage.pass.limits) {
-        ask_for(policy, &limit.metric, &mut asked);
+    for stage in policy.stages().iter().filter(|stage| !stage.pass.is_empty()) {
+        let owner = format!("what stage `{}` must pass", stage.name);
+        asked.note(None, &owner);
+        stage.pass.limits.iter().for_each(|limit| asked.metric(&limit.metric, &owner));
     }
-    asked
+    asked.by
 }
 
-fn ask_for(policy: &Policy, metric: &Metric, asked: &mut BTreeSet<SourceName>) {
-    let spec = match metric {
-        Metric::Custom(name) => policy.spec().metrics.get(&**name),
-        _ => None,
-    };
-    match spec {
-        Some(MetricSpec::Score(parts)) => {
-            // No part is a score itself.
-            parts.iter().for_each(|part| ask_for(policy, &part.metric, asked));
+/// Collects which sources are asked, and by what.
+struct Asked<'a> {
+    policy: &'a Policy,
+    by: BTreeMap<SourceName, Vec<String>>,
+}
+
+impl Asked<'_> {
+    fn note(&mut self, source: SourceName, owner: &str) {
+        let owners = self.by.entry(source).or_default();
+        if owners.last().is_none_or(|last| last != owner) {
+            owners.push(owner.to_owned());
         }
-        Some(MetricSpec::Query(query)) => drop(asked.insert(query.source.clone())),
-        None => drop(asked.insert(None)),
     }
+
+    fn metric(&mut self, metric: &Metric, owner: &str) {
+        let spec = match metric {
+            Metric::Custom(name) => self.policy.spec().metrics.get(&**name),
+            _ => None,
+        };
+        match spec {
+            Some(MetricSpec::Score(parts)) => {
+                // No part is a score itself.
+                parts.iter().for_each(|part| self.metric(&part.metric, owner));
+            }
+            Some(MetricSpec::Query(query)) => self.note(query.source.clone(), owner),
+            None => self.note(None, owner),
+        }
+    }
+}
+
+/// Checks that the plan asks every gate that code supplies.
+pub(super) fn check_gates(
+    policy: &Policy,
+    supplied: &BTreeMap<GateName, Arc<dyn Gate>>,
+) -> Result<(), StartError> {
+    let known: Vec<GateName> = policy.gates().cloned().collect();
+    let gates: Vec<GateName> =
+        supplied.keys().filter(|gate| !known.contains(gate)).cloned().collect();
+    if gates.is_empty() {
+        return Ok(());
+    }
+    Err(StartError::UnknownGates { policy: policy.name().to_owned(), gates, known })
 }
 
 /// Adds the gates that the plan itself describes to those that code supplies.

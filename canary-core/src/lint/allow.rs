@@ -4,16 +4,18 @@ use super::{Assumptions, Finding};
 use crate::policy::Policy;
 
 /// Every finding by its name, and what it is about; the names never change.
-pub const NAMES: [(&str, &str); 17] = [
+pub const NAMES: [(&str, &str); 19] = [
     ("decided-at-full", "nothing is judged before all users have the new version"),
     ("evidence-too-slow", "the plan ends before even a bad canary is convicted by the evidence"),
     ("false-alarms", "a limit takes back innocent canaries by chance alone"),
     ("gate-without-timeout", "the rollout waits for a gate for as long as it takes"),
     ("large-first-stage", "the first users are more than a quarter of all"),
+    ("likely-misspelt", "a metric or gate that is not defined has nearly the name of one that is"),
     (
         "long-looks",
         "evidence is gathered in looks longer than 15 s, so that it takes long to convict",
     ),
+    ("long-settling", "more of a stage is left out of what is measured than is looked at"),
     ("looser-limit", "a limit lies behind another that takes the canary back first"),
     ("never-fails", "the plan is too short for a check to fail at all"),
     (

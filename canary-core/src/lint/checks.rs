@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Assumptions, Finding, chance, mixed, show};
-use crate::policy::{Check, CheckKind, Comparison, Limit, Metric, PassLimit, Policy, Then};
+use crate::policy::{Check, CheckKind, Comparison, Late, Limit, Metric, PassLimit, Policy, Then};
 use crate::value::{Span, millis};
 
 pub(super) fn findings(policy: &Policy, assumptions: &Assumptions, found: &mut Vec<Finding>) {
@@ -12,6 +12,7 @@ pub(super) fn findings(policy: &Policy, assumptions: &Assumptions, found: &mut V
         if let CheckKind::WorseThanStable { ratio, false_alarm } = check.kind {
             evidence(&path, policy, check, (ratio, false_alarm), found);
         }
+        only_at_gates(&path, policy, check, found);
         if let Some(scrape) = assumptions.scrape_interval {
             window(&path, check, scrape, found);
         }
@@ -54,6 +55,25 @@ fn evidence(
             path,
             format!("check `{}` cannot fail: {count:.0} looks are too few to convict, whatever they show", check.name),
             "hold longer where both sides have traffic, or look more often",
+        ));
+    }
+}
+
+/// Finds checks for which the holds alone are too short: a gate that is waited for gives them time, or it does not.
+fn only_at_gates(path: &str, policy: &Policy, check: &Check, found: &mut Vec<Finding>) {
+    let applying = policy.stages().iter().filter(|stage| check.applies_at(stage.weight));
+    let held = applying.fold(0, |sum: u64, stage| sum.saturating_add(stage.hold_ms));
+    if let Some(Late { field, why, less }) = check.too_late_for(held, policy.spec().every_ms) {
+        found.push(Finding::new(
+            "never-fails",
+            format!("{path}.{field}"),
+            format!(
+                "check `{}` can only fail while a gate is waited for: {why}, and the stages in which it applies hold \
+                 {}",
+                check.name,
+                Span(held)
+            ),
+            format!("expected {less}, or longer holds"),
         ));
     }
 }

@@ -23,6 +23,7 @@ mod chance;
 mod checks;
 mod finding;
 mod gates;
+mod names;
 mod plan;
 mod traffic;
 
@@ -73,6 +74,7 @@ impl Assumptions {
 #[must_use]
 pub fn findings(policy: &Policy, assumptions: &Assumptions) -> Vec<Finding> {
     let mut found = Vec::new();
+    names::findings(policy, &mut found);
     plan::findings(policy, &mut found);
     checks::findings(policy, assumptions, &mut found);
     traffic::findings(policy, assumptions, &mut found);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Finding, mixed};
-use crate::policy::{Check, CheckKind, Policy, Then};
+use crate::policy::{Check, CheckKind, Policy, Stage, Then};
 use crate::value::{Span, Weight, millis};
 
 /// The share of the users that should at most see a new version first.
@@ -17,6 +17,7 @@ const SHORT_LOOK: Duration = Duration::from_secs(10);
 
 pub(super) fn findings(policy: &Policy, found: &mut Vec<Finding>) {
     looks(policy, found);
+    settling(policy, found);
     first_stage(policy, found);
     let binding = || policy.checks().iter().filter(|check| check.is_binding());
     if binding().next().is_none() && !policy.hard_limit() {
@@ -80,6 +81,27 @@ fn looks(policy: &Policy, found: &mut Vec<Finding>) {
             "leave them out: `settle: 2s`, or as long as the slowest requests take",
         ));
     }
+}
+
+/// Finds stages of which more is left out than is looked at.
+fn settling(policy: &Policy, found: &mut Vec<Finding>) {
+    let settle = policy.settle();
+    let short = |stage: &&Stage| !stage.hold().is_zero() && stage.hold() <= settle;
+    let planned = &policy.spec().stages;
+    let Some(stage) = planned.iter().find(short).filter(|_| policy.is_judged()) else {
+        return;
+    };
+    found.push(Finding::new(
+        "long-settling",
+        "settle",
+        format!(
+            "{} are left out after each change of weight, and stage `{}` then holds {}",
+            Span(millis(settle)),
+            stage.name,
+            Span(stage.hold_ms)
+        ),
+        "expected as long as the slowest requests take, such as `settle: 5s`, or a longer `hold`",
+    ));
 }
 
 fn first_stage(policy: &Policy, found: &mut Vec<Finding>) {

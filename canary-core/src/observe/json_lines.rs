@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Writes each record as a line of JSON, on a thread of its own; clones write to the same place.
 ///
-/// A line is a record and its rollout: `{"rollout":"shop-42","record":{"number":3,"at":1772368267412,"kind":"ended",..}}`.
+/// A line is a record and its rollout: `{"rollout":"shop-42","record":{"number":3,"at_ms":1772368267412,"kind":"ended",..}}`.
 /// It never waits for the disk: while 1024 records wait to be written, further ones are dropped. They are counted, and
 /// `{"dropped":17}` stands behind the next line that is written.
 #[derive(Clone, Debug)]

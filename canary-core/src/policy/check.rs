@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{CheckKind, Comparison, Limit, Metric, Patience, Then};
-use crate::value::{GateName, Weight, millis};
+use crate::value::{GateName, Span, Weight, millis};
 
 /// Describes one check.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -248,4 +248,47 @@ impl Check {
     pub fn applies_at(&self, weight: Weight) -> bool {
         weight >= self.from && self.kind.applies_at(weight)
     }
+
+    /// Tells why it cannot fail within a time, if it cannot.
+    pub(crate) fn too_late_for(&self, held_ms: u64, every_ms: u64) -> Option<Late> {
+        let for_ms = match self.kind {
+            CheckKind::Threshold { for_ms, .. } => for_ms,
+            _ => 0,
+        };
+        let every = self.every_ms.unwrap_or(every_ms);
+        let Tolerance { failures, in_a_row, .. } = self.tolerance;
+        let borne = failures.into_iter().chain(in_a_row).min();
+        let bears = u64::from(borne.unwrap_or(0)).saturating_mul(every);
+        let needed = self.delay_ms.saturating_add(for_ms).saturating_add(bears);
+        // What looks back over all of the time is judged at its very end.
+        if needed < held_ms || (needed == held_ms && for_ms == needed) {
+            return None;
+        }
+        Some(if bears > 0 {
+            Late {
+                field: if failures == borne { "failures" } else { "failures_in_a_row" },
+                why: format!("it bears {} failures, one every {}", borne.unwrap_or(0), Span(every)),
+                less: "fewer failures",
+            }
+        } else if self.delay_ms > 0 {
+            let why = format!("it waits {}", Span(needed));
+            Late { field: "delay", why, less: "a shorter `delay`" }
+        } else {
+            Late {
+                field: "for",
+                why: format!("it looks at {}", Span(for_ms)),
+                less: "a shorter `for`",
+            }
+        })
+    }
+}
+
+/// Tells why a check cannot fail within a time.
+pub(crate) struct Late {
+    /// What makes it late, as a policy file names it.
+    pub(crate) field: &'static str,
+    /// Why, in words.
+    pub(crate) why: String,
+    /// What would help.
+    pub(crate) less: &'static str,
 }

@@ -66,6 +66,25 @@ impl CheckKind {
         }
     }
 
+    /// Visits the same, each with the path under which it stands in a policy.
+    pub(crate) fn visit_at<'a>(&'a self, path: &str, see: &mut impl FnMut(&str, &'a Self)) {
+        see(path, self);
+        let mut list = |name: &str, parts: &'a [Self]| {
+            for (i, part) in parts.iter().enumerate() {
+                part.visit_at(&format!("{path}.{name}[{i}]"), see);
+            }
+        };
+        match self {
+            Self::All(parts) => list("all", parts),
+            Self::Any(parts) => list("any", parts),
+            Self::Not(part) => part.visit_at(&format!("{path}.not"), see),
+            Self::Threshold { .. }
+            | Self::WorseThanStable { .. }
+            | Self::Ab { .. }
+            | Self::Gate { .. } => {}
+        }
+    }
+
     /// Tells whether it compares the canary with stable, in any of its parts.
     pub(crate) fn compares(&self) -> bool {
         match self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Check, GateSpec, MetricSpec, Promotion, Stage, Then, WorkloadSpec};
+use super::{Check, CheckKind, GateSpec, MetricSpec, Promotion, Stage, Then, WorkloadSpec};
 use crate::value::{Audience, GateName, millis};
 
 /// Holds a policy as it is stored: not yet known to be valid, see [`Policy::from_spec`](super::Policy::from_spec).
@@ -130,6 +130,29 @@ impl PolicySpec {
             fast_return: 0,
             allow: Vec::new(),
         }
+    }
+
+    /// Returns every gate that is asked, with the path under which it is named, those of checks last.
+    pub(crate) fn asked_gates(&self) -> Vec<(String, &GateName)> {
+        let mut lists = vec![("start.gates".to_owned(), &self.start)];
+        for (i, stage) in self.stages.iter().enumerate() {
+            lists.push((format!("stages[{i}].enter"), &stage.enter));
+            lists.push((format!("stages[{i}].gates"), &stage.gates));
+        }
+        lists.push(("promotion.gates".to_owned(), &self.promotion.gates));
+        lists.push(("promotion.after".to_owned(), &self.promotion.after));
+        let mut asked = Vec::new();
+        for (path, gates) in lists {
+            asked.extend(gates.iter().enumerate().map(|(j, gate)| (format!("{path}[{j}]"), gate)));
+        }
+        for (i, check) in self.checks.iter().enumerate() {
+            check.kind.visit_at(&format!("checks[{i}]"), &mut |path, kind| {
+                if let CheckKind::Gate { gate } = kind {
+                    asked.push((format!("{path}.gate"), gate));
+                }
+            });
+        }
+        asked
     }
 }
 

@@ -34,6 +34,7 @@ pub struct GateContext {
     /// The stage that is entered or left; empty where it is about none.
     pub stage: String,
     /// The canary's weight now.
+    #[serde(rename = "weight_bp")]
     pub weight: Weight,
 }
 

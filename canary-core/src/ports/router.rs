@@ -73,6 +73,7 @@ pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
 #[non_exhaustive]
 pub struct Capabilities {
     /// The smallest step between two weights.
+    #[serde(rename = "resolution_bp")]
     pub resolution: Weight,
     /// Whether requests can be sent to the canary by their headers.
     pub headers: bool,

@@ -118,6 +118,7 @@ pub struct Past {
     /// How it ended, in a few words.
     pub outcome: String,
     /// When.
+    #[serde(rename = "ended_ms")]
     pub ended: Timestamp,
 }
 

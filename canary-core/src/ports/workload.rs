@@ -54,6 +54,7 @@ pub trait Workload: fmt::Debug + Send + Sync + 'static {
 #[non_exhaustive]
 pub struct Capacity {
     /// The share of the traffic that it is to get.
+    #[serde(rename = "weight_bp")]
     pub weight: Weight,
     /// How large the plan says it shall be; as large as the weight needs unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,6 +75,7 @@ impl Capacity {
 pub struct Readiness {
     /// The highest weight that its ready capacity was declared for; `None` while it is not ready for any, not even
     /// for requests by header.
+    #[serde(rename = "ready_for_bp")]
     pub ready_for: Option<Weight>,
     /// What it waits for, in words, where it is not ready for what was wanted.
     #[serde(default, skip_serializing_if = "String::is_empty")]

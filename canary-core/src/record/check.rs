@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{Comparison, Metric, Then};
-use crate::value::{BySide, Counts, Failure, GateName};
+use crate::value::{BySide, Counts, Failure, GateName, Reading, Signal};
 
 /// Says what one check found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -170,10 +170,53 @@ pub enum Finding {
         /// Requests in it.
         requests: BySide<Counts>,
     },
+    /// The source shows nothing of a side that the plan gives traffic.
+    Silent {
+        /// What it was asked for.
+        signal: Signal,
+        /// Of whom it shows nothing.
+        sides: Silent,
+    },
     /// The source's error.
     Failed(Failure),
     /// There is no number.
     Nothing,
+}
+
+/// Says of whom a metric source shows nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::exhaustive_enums, reason = "a rollout has two sides")]
+pub enum Silent {
+    /// Of the canary alone.
+    Canary,
+    /// Of stable alone.
+    Stable,
+    /// Of neither side.
+    Both,
+}
+
+impl Silent {
+    /// Finds who shows nothing, if anybody.
+    pub(crate) fn of(sides: &BySide<Reading>) -> Option<Self> {
+        match (sides.stable.is_missing(), sides.canary.is_missing()) {
+            (true, true) => Some(Self::Both),
+            (true, false) => Some(Self::Stable),
+            (false, true) => Some(Self::Canary),
+            (false, false) => None,
+        }
+    }
+}
+
+impl Finding {
+    /// Returns of whom nothing is shown, where that is what was found, here or in a part.
+    pub(crate) fn silent(&self) -> Option<Silent> {
+        match self {
+            Self::Silent { sides, .. } => Some(*sides),
+            Self::Combined { parts, .. } => parts.iter().find_map(|part| part.finding.silent()),
+            _ => None,
+        }
+    }
 }
 
 /// Says how the parts of a check are put together.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{CheckResult, Combination, Finding, PartResult, PartScore, Verdict};
+use super::combined;
+use super::{CheckResult, Combination, Finding, PartResult, PartScore, Silent, Verdict};
 use crate::policy::{Metric, Unit};
 use crate::value::{BySide, Counts, Span};
 
@@ -38,10 +39,11 @@ impl fmt::Display for CheckResult {
         if self.dry_run {
             f.write_str(" (only reported)")?;
         }
-        match &self.finding {
-            Finding::Nothing => Ok(()),
-            finding => write!(f, ": {finding}"),
-        }
+        let found = match &self.finding {
+            Finding::Nothing => String::new(),
+            finding => finding.to_string(),
+        };
+        if found.is_empty() { Ok(()) } else { write!(f, ": {found}") }
     }
 }
 
@@ -63,12 +65,21 @@ fn in_words(verdict: Verdict, finding: &Finding) -> &'static str {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tell(f, false)
+    }
+}
+
+impl Finding {
+    /// Writes it for a check, or for one that fails where this passes.
+    pub(super) fn tell(&self, f: &mut fmt::Formatter<'_>, negated: bool) -> fmt::Result {
         match self {
             Self::Threshold { metric, comparison, canary, stable, limit, over_ms } => {
-                threshold(f, metric, comparison.as_str(), (*canary, *stable, *limit), *over_ms)
+                let bad = Bad { side: comparison.as_str(), limit: *limit, negated };
+                threshold(f, metric, (*canary, *stable), bad, *over_ms)
             }
             Self::Score { metric, comparison, canary, stable, limit, over_ms, parts } => {
-                threshold(f, metric, comparison.as_str(), (*canary, *stable, *limit), *over_ms)?;
+                let bad = Bad { side: comparison.as_str(), limit: *limit, negated };
+                threshold(f, metric, (*canary, *stable), bad, *over_ms)?;
                 f.write_str("; of ")?;
                 list(f, parts, ", ")
             }
@@ -93,21 +104,24 @@ impl fmt::Display for Finding {
                 }
             }
             Self::Gate { gate, why: Some(why) } => write!(f, "gate {gate}: {why}"),
-            Self::Gate { gate, why: None } => write!(f, "gate {gate} is open"),
-            Self::Combined { how, parts } => {
-                f.write_str(match how {
-                    Combination::All => "bad if all of (",
-                    Combination::Any => "bad if any of (",
-                    Combination::Not => "bad if not (",
-                })?;
-                list(f, parts, "; ")?;
-                f.write_str(")")
+            Self::Gate { gate, why: None } if negated => {
+                write!(f, "gate {gate} is open, which it should not be")
             }
+            Self::Gate { gate, why: None } => write!(f, "gate {gate} is open"),
+            Self::Combined { how, parts } => combined::tell(f, *how, parts, negated),
             Self::HardLimit { requests } => {
                 failures(f, requests)?;
                 f.write_str(" in one window; half of 20 or more is the limit")
             }
-            Self::Failed(failure) => failure.fmt(f),
+            Self::Silent { signal, sides } => {
+                let (whom, though) = match sides {
+                    Silent::Canary => ("the canary", ", though it does of stable"),
+                    Silent::Stable => ("stable", ", though it does of the canary"),
+                    Silent::Both => ("either side", ""),
+                };
+                write!(f, "the source shows no {signal} of {whom}{though}")
+            }
+            Self::Failed(failure) => fmt::Display::fmt(failure, f),
             Self::Nothing => f.write_str("no number"),
         }
     }
@@ -148,16 +162,25 @@ fn shown(metric: &Metric, value: Option<f64>) -> String {
     value.map_or_else(|| "unknown".to_owned(), |value| metric.unit().show(value))
 }
 
+/// Says where a number is bad.
+struct Bad {
+    side: &'static str,
+    limit: Option<f64>,
+    /// Whether it is bad on the other side instead.
+    negated: bool,
+}
+
 fn threshold(
     f: &mut fmt::Formatter<'_>,
     metric: &Metric,
-    side: &str,
-    (canary, stable, limit): (Option<f64>, Option<f64>, Option<f64>),
+    (canary, stable): (Option<f64>, Option<f64>),
+    Bad { side, limit, negated }: Bad,
     over_ms: u64,
 ) -> fmt::Result {
     write!(f, "{metric} {} (stable {})", shown(metric, canary), shown(metric, stable))?;
     if limit.is_some() {
-        write!(f, ", bad {side} {}", shown(metric, limit))?;
+        let bad = if negated { "bad unless" } else { "bad" };
+        write!(f, ", {bad} {side} {}", shown(metric, limit))?;
     }
     write!(f, ", over {}", Span(over_ms))
 }
@@ -242,11 +265,6 @@ mod tests {
                 PartScore::new("latency.p95".parse().unwrap(), Some(84.0), None),
             ],
         };
-        let parts = vec![
-            PartResult::new(Verdict::Fail, rate(0.06)),
-            PartResult::new(Verdict::NotApplicable, Finding::Nothing),
-        ];
-        let combined = Finding::Combined { how: Combination::Any, parts };
         for (seen, expected) in [
             (
                 result(Verdict::Fail, ab(Some(0.023))),
@@ -263,11 +281,6 @@ mod tests {
                 result(Verdict::Fail, score),
                 "it fails: health 0.79 (stable unknown), bad below 0.90, over 15 s; of error_rate 2.10 % (79.0 % \
                  well), latency.p95 84.0 ms (left out)",
-            ),
-            (
-                result(Verdict::Fail, combined),
-                "it fails: bad if any of (fails: error_rate 6.00 % (stable 0.10 %), bad above 5.00 %, over 2 min; \
-                 does not apply)",
             ),
             (result(Verdict::Pass, gate(None)), "it passes: gate alerts is open"),
             (result(Verdict::Fail, gate(Some("two fire"))), "it fails: gate alerts: two fire"),

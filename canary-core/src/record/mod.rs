@@ -4,13 +4,14 @@
 //! without gaps; a number always stands for the same record.
 
 mod check;
+mod combined;
 mod findings;
 mod outcome;
 mod show;
 
 pub(crate) use findings::rate;
 
-pub use check::{CheckResult, Combination, Finding, PartResult, PartScore, Verdict};
+pub use check::{CheckResult, Combination, Finding, PartResult, PartScore, Silent, Verdict};
 pub use outcome::{Outcome, Reason};
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,7 @@ pub struct Record {
     /// Counts from 1 without gaps.
     pub number: u64,
     /// When it was decided or learnt.
+    #[serde(rename = "at_ms")]
     pub at: Timestamp,
     /// What happened.
     #[serde(flatten)]
@@ -74,6 +76,7 @@ pub enum Content {
     /// The canary is ready for the weight that it is to get.
     CanaryReady {
         /// The weight.
+        #[serde(rename = "weight_bp")]
         weight: Weight,
     },
     /// The canary is not ready; told when what it waits for changes.
@@ -88,11 +91,13 @@ pub enum Content {
         /// Its name.
         name: String,
         /// Its weight.
+        #[serde(rename = "weight_bp")]
         weight: Weight,
     },
     /// The router took the traffic on.
     TrafficAccepted {
         /// The canary's share.
+        #[serde(rename = "weight_bp")]
         weight: Weight,
         /// Whether requests are known to follow already.
         effective: Option<bool>,
@@ -233,12 +238,14 @@ pub struct Judgement {
     /// The stage's position, from 0.
     pub stage: usize,
     /// The configured weight.
+    #[serde(rename = "weight_bp")]
     pub weight: Weight,
     /// The window that the numbers cover; empty where nothing newer was known.
     pub window: Window,
     /// Requests in it, where known.
     pub requests: Option<BySide<Counts>>,
     /// The 95th percentile of latency in it in milliseconds, where known.
+    #[serde(rename = "p95_ms")]
     pub p95: BySide<Option<f64>>,
     /// What each check found.
     pub checks: Vec<CheckResult>,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::CheckResult;
+use super::{CheckResult, Silent};
 use crate::value::{Actor, Failure, GateName, Traffic};
 
 /// Says how a rollout ended.
@@ -47,6 +47,9 @@ pub enum Reason {
     Silence {
         /// For how long, in milliseconds.
         for_ms: u64,
+        /// Of whom it showed nothing at last, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sides: Option<Silent>,
     },
     /// The metric source, or a watched gate, answered with errors for longer than the policy bears.
     SourceFailed {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::findings::failures;
-use super::{Content, Judgement, Outcome, Reason, Record, Ruling, Verdict};
+use super::{Content, Judgement, Outcome, Reason, Record, Ruling, Silent, Verdict};
 use crate::policy::{Drift, How, Moment};
 use crate::value::{Side, Span};
 
@@ -127,8 +127,17 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Check(result) => result.fmt(f),
-            Self::Silence { for_ms } => {
-                write!(f, "the metric source was silent for {}", Span(*for_ms))
+            Self::Silence { for_ms, sides } => {
+                let (showed, though) = match sides {
+                    Some(Silent::Canary) => {
+                        ("showed nothing of the canary", ", though it did of stable")
+                    }
+                    Some(Silent::Stable) => {
+                        ("showed nothing of stable", ", though it did of the canary")
+                    }
+                    Some(Silent::Both) | None => ("was silent", ""),
+                };
+                write!(f, "the metric source {showed} for {}{though}", Span(*for_ms))
             }
             Self::SourceFailed { for_ms } => {
                 write!(f, "what a check looks at answered with errors for {}", Span(*for_ms))

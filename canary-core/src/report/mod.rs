@@ -35,19 +35,25 @@ pub struct Report {
     /// The policy's name.
     pub policy: String,
     /// When it began.
+    #[serde(rename = "started_ms")]
     pub started: Timestamp,
     /// When it ended, if it has.
+    #[serde(rename = "ended_ms")]
     pub ended: Option<Timestamp>,
     /// How it ended, if it has.
     pub outcome: Option<Outcome>,
     /// When it was decided to take the canary back, if it was.
+    #[serde(rename = "rollback_decided_ms")]
     pub rollback_decided: Option<Timestamp>,
     /// When the router accepted that the canary gets nothing any more, if it was taken back.
+    #[serde(rename = "zero_accepted_ms")]
     pub zero_accepted: Option<Timestamp>,
     /// The highest weight that the router accepted.
+    #[serde(rename = "highest_weight_bp")]
     pub highest_weight: Weight,
     /// The weight above zero that the router accepted last, not counting what it accepted once it was decided to
     /// take the canary back.
+    #[serde(rename = "last_weight_bp")]
     pub last_weight: Weight,
     /// What happened in each stage that was entered.
     pub stages: Vec<StageReport>,
@@ -71,14 +77,18 @@ pub struct StageReport {
     /// Its name.
     pub name: String,
     /// Its weight.
+    #[serde(rename = "weight_bp")]
     pub weight: Weight,
     /// When it was entered.
+    #[serde(rename = "entered_ms")]
     pub entered: Timestamp,
     /// When the next one was, or the rollout ended.
+    #[serde(rename = "left_ms")]
     pub left: Option<Timestamp>,
     /// Requests in all of its windows.
     pub requests: BySide<Counts>,
     /// The highest 95th percentile of latency of any window, in milliseconds.
+    #[serde(rename = "highest_p95_ms")]
     pub highest_p95: BySide<Option<f64>>,
     /// How many ticks were judged.
     pub ticks: u64,

@@ -1,12 +1,13 @@
 //! Where a rollout stands, for people to look at.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Hold, Phase, Rollout, judge};
 use crate::record::{Judgement, Outcome};
-use crate::value::{GateName, RolloutId, Timestamp, Weight, millis};
+use crate::value::{GateName, RolloutId, Span, Timestamp, Weight, millis};
 
 /// Shows where a rollout stands at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,7 @@ pub struct Status {
     /// How many stages there are.
     pub stages: usize,
     /// What the canary is known to get.
+    #[serde(rename = "weight_bp")]
     pub weight: Weight,
     /// How much of the stage's hold has been observed, in milliseconds.
     pub held_ms: u64,
@@ -48,6 +50,7 @@ pub enum Waiting {
     /// For the router to take on a weight.
     Router,
     /// For observed time: the rest of the hold, in milliseconds.
+    #[serde(rename = "hold_ms")]
     Hold(u64),
     /// For a verdict that lets it go on.
     Verdict,
@@ -62,11 +65,57 @@ pub enum Waiting {
     /// For what runs the versions.
     Workload,
     /// For the time for which the old version is kept, in milliseconds.
+    #[serde(rename = "keep_ms")]
     Keep(u64),
     /// For somebody to resume it.
     Resume,
     /// For nothing: it is over.
     Nothing,
+}
+
+/// Writes one line: `shop-42: stage 3 of 5 (tenth) at 10%, 12 min 40 s of 30 min held; waits for gate oncall`.
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.rollout)?;
+        if let Some(outcome) = &self.outcome {
+            return outcome.fmt(f);
+        }
+        match self.stage {
+            Some(stage) => {
+                write!(f, "stage {} of {} ({})", stage + 1, self.stages, self.stage_name)?;
+            }
+            None => f.write_str(&self.phase.replace('_', " "))?,
+        }
+        write!(f, " at {}", self.weight)?;
+        if self.hold_ms > 0 {
+            write!(f, ", {} of {} held", Span(self.held_ms), Span(self.hold_ms))?;
+        }
+        if self.stuck {
+            f.write_str(", STUCK: the canary cannot be taken back")?;
+        }
+        write!(f, "; {}", self.waiting)
+    }
+}
+
+/// Writes what goes on: `waits for gate oncall`, `holds for another 12 min`.
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Router => f.write_str("waits for the router"),
+            Self::Hold(ms) => write!(f, "holds for another {}", Span(*ms)),
+            Self::Verdict => f.write_str("waits for the checks to pass"),
+            Self::Pass(unmet) => write!(f, "waits for what the stage must show: {unmet}"),
+            Self::Gate(gate) => write!(f, "waits for gate {gate}"),
+            Self::Question(check) => {
+                write!(f, "waits for a person to say what to do about {check}")
+            }
+            Self::Canary(why) => write!(f, "waits for the canary to be ready: {why}"),
+            Self::Workload => f.write_str("waits for what runs the versions"),
+            Self::Keep(ms) => write!(f, "keeps the old version for another {}", Span(*ms)),
+            Self::Resume => f.write_str("paused until somebody resumes it"),
+            Self::Nothing => f.write_str("is over"),
+        }
+    }
 }
 
 impl Rollout {

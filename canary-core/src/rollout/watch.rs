@@ -123,7 +123,9 @@ impl Rollout {
         }
         match guilty {
             Some(Guilt::Check(result)) => self.roll_back(Reason::Check(result), now),
-            Some(Guilt::Silence { for_ms }) => self.roll_back(Reason::Silence { for_ms }, now),
+            Some(Guilt::Silence { for_ms, sides }) => {
+                self.roll_back(Reason::Silence { for_ms, sides }, now);
+            }
             Some(Guilt::Errors { for_ms }) => self.roll_back(Reason::SourceFailed { for_ms }, now),
             None => self.ask_people(asks, now),
         }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct InvalidName {
     what: &'static str,
     text: String,
-    why: &'static str,
+    why: String,
 }
 
 /// Checks what all names have in common: they stand in file names, annotations,
@@ -21,13 +21,14 @@ fn check(what: &'static str, text: &str, extra: &[char]) -> Result<(), InvalidNa
     let plain =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') || extra.contains(&c);
     let why = if text.is_empty() {
-        "it is empty"
+        "it is empty".to_owned()
     } else if text.len() > 128 {
-        "it has more than 128 characters"
+        "it has more than 128 characters".to_owned()
     } else if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
-        "it does not begin with a letter or a digit"
+        "it does not begin with a letter or a digit".to_owned()
     } else if !text.chars().all(plain) {
-        "only ASCII letters, digits, `-`, `_` and `.` may stand in it"
+        let more: String = extra.iter().map(|c| format!("`{c}`, ")).collect();
+        format!("only ASCII letters, digits, {more}`-`, `_` and `.` may stand in it")
     } else {
         return Ok(());
     };
@@ -236,5 +237,15 @@ mod tests {
             let error = bad.parse::<RolloutId>().unwrap_err().to_string();
             assert!(error.contains("is no rollout id"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_may_stand_in_a_name_is_said_as_it_is() {
+        let error = "a b".parse::<Actor>().unwrap_err().to_string();
+        let rest =
+            "only ASCII letters, digits, `@`, `:`, `/`, `+`, `-`, `_` and `.` may stand in it";
+        assert_eq!(error, format!("`a b` is no actor: {rest}"));
+        let error = "a b".parse::<GateName>().unwrap_err().to_string();
+        assert!(error.ends_with("letters, digits, `-`, `_` and `.` may stand in it"), "{error}");
     }
 }

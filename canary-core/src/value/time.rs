@@ -95,8 +95,10 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
 #[non_exhaustive]
 pub struct Window {
     /// The excluded begin.
+    #[serde(rename = "after_ms")]
     pub after: Timestamp,
     /// The included end, never before `after`.
+    #[serde(rename = "until_ms")]
     pub until: Timestamp,
 }
 
@@ -132,6 +134,7 @@ impl fmt::Display for Span {
             small => write!(f, "{big} {large} {small} {unit}"),
         };
         match whole {
+            _ if self.0 == 0 => f.write_str("0 s"),
             0..10 => write!(f, "{seconds:.1} s"),
             10..60 => write!(f, "{whole} s"),
             60..3600 => two(f, whole / 60, "min", whole % 60, "s"),

@@ -14,13 +14,14 @@ use super::{Audience, Weight};
 #[non_exhaustive]
 pub struct Traffic {
     /// The canary's share; stable has the rest.
+    #[serde(rename = "canary_bp")]
     pub canary: Weight,
     /// Requests that bear all of these headers, name and exact value, reach the canary whatever its share; none if
     /// empty.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub header: BTreeMap<String, String>,
     /// The share of stable's requests of which the canary gets a copy; its answers are thrown away.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, rename = "mirror_bp", skip_serializing_if = "is_none")]
     pub mirror: Weight,
     /// Whose requests make up the canary's share; `None` where it is drawn anew for each request.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -23,12 +23,19 @@ async fn what_is_missing_refuses_the_start() {
     let nothing = Driver::builder(judged());
     assert!(refusal(nothing).await.contains("needs a router"));
     let routed = || Driver::builder(judged()).router(MemoryRouter::new());
-    assert!(refusal(routed()).await.contains("needs a metric source"));
+    let error = refusal(routed()).await;
+    assert!(error.contains("needs a metric source"), "{error}");
+    assert!(
+        error.contains("the hard limit (`hard_limit: off` switches it off), check `"),
+        "{error}"
+    );
     let world = canary_core::testing::WorldPorts::new(crate::support::simulation(0.1).world());
     let error = refusal(routed().metrics(world)).await;
     assert!(error.contains("gates that nobody supplies: smoke (call `.gate"), "{error}");
     let error = refusal(routed().gate("a b", OpenGate::default())).await;
     assert!(error.contains("is no gate name"), "{error}");
+    let error = refusal(routed().gate("smok", OpenGate::default())).await;
+    assert_eq!(error, "the policy `shop` asks no gate `smok`; it asks: `smoke`");
 }
 
 #[tokio::test(start_paused = true)]

@@ -392,3 +392,29 @@ fn checks_nested_without_end_are_refused_and_nothing_breaks() {
         assert!(Policy::from_yaml(&text).is_err(), "{depth}");
     }
 }
+
+#[test]
+fn a_gate_that_is_spelt_in_two_ways_is_told_with_both() {
+    let text = "version: 1\nname: shop\nstart: { gates: [oncal] }\nstages: [{ weight: 100%, hold: 1m }]\n\
+                gates: { oncall: { approval: {} } }\n";
+    let error = Policy::from_yaml(text).unwrap_err();
+    let [problem] = error.problems() else { panic!("{error}") };
+    assert_eq!(problem.help, "`oncal` is asked, which does not stand here: is it the same one?");
+}
+
+#[test]
+fn what_would_be_refused_is_not_offered() {
+    let help = |lines: &str| {
+        let text = format!("version: 1\nname: shop\n{STAGES}{lines}\n");
+        Policy::from_yaml(&text).unwrap_err().problems().last().unwrap().help.clone()
+    };
+    for lines in
+        ["no_data: { then: no }", "errors: { then: no }", "progress: { within: 1h, then: no }"]
+    {
+        assert_eq!(help(lines), "expected `roll_back`, `ask` or `hold`", "{lines}");
+    }
+    let evidence = help("checks: [{ name: a, worse_than_stable: 2x, for: 2m }]");
+    assert!(!evidence.contains("metric") && evidence.contains("false_alarm"), "{evidence}");
+    let limit = help("checks: [{ name: a, metric: cpu, above: 1, over: 5% }]");
+    assert!(!limit.contains("below") && limit.contains("samples"), "{limit}");
+}

@@ -165,7 +165,7 @@ mod tests {
     fn status(stage: usize, waiting: &serde_json::Value) -> Status {
         let status = json!({
             "rollout": "quickstart", "phase": "holding", "stage": stage, "stage_name": "quarter", "stages": 4,
-            "weight": 2500, "held_ms": 2100, "hold_ms": 4000, "paused": false, "stuck": false, "waiting": waiting,
+            "weight_bp": 2500, "held_ms": 2100, "hold_ms": 4000, "paused": false, "stuck": false, "waiting": waiting,
         });
         from_value(status).unwrap()
     }
@@ -174,8 +174,8 @@ mod tests {
     fn it_is_said_what_a_rollout_waits_for() {
         for (stage, waiting, said) in [
             (1, json!("router"), "waits for the router"),
-            (1, json!({ "hold": 1900 }), "50% in 1.9 s"),
-            (3, json!({ "hold": 1900 }), "promotion in 1.9 s"),
+            (1, json!({ "hold_ms": 1900 }), "50% in 1.9 s"),
+            (3, json!({ "hold_ms": 1900 }), "promotion in 1.9 s"),
             (1, json!("verdict"), "50% as soon as the checks pass"),
             (3, json!({ "gate": "oncall" }), "promotion when gate oncall opens"),
             (1, json!("resume"), "paused"),
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(verdict(&status).1, "not judged yet");
         status.outcome = Some(Outcome::Promoted);
         assert_eq!(verdict(&status), (Tone::Good, "PROMOTED".to_owned()));
-        let reason = Reason::Silence { for_ms: 1 };
+        let reason = Reason::Silence { for_ms: 1, sides: None };
         status.outcome = Some(Outcome::RolledBack { reason });
         assert_eq!(verdict(&status), (Tone::Bad, "ROLLED BACK".to_owned()));
     }

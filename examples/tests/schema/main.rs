@@ -50,6 +50,7 @@ const MAPS: [(&str, &[&str]); 19] = [
     (
         "check",
         &[
+            "checks: [{ Z: 1 }]",
             "checks: [{ metric: cpu, Z: 1 }]",
             "checks: [{ metric: cpu, significance: 5%, Z: 1 }]",
             "checks: [{ worse_than_stable: 2x, Z: 1 }]",
@@ -58,6 +59,7 @@ const MAPS: [(&str, &[&str]); 19] = [
     (
         "part",
         &[
+            "checks: [{ not: { Z: 1 } }]",
             "checks: [{ not: { metric: cpu, Z: 1 } }]",
             "checks: [{ all: [{ metric: cpu, significance: 5%, Z: 1 }] }]",
             "checks: [{ any: [{ worse_than_stable: 2x, Z: 1 }] }]",

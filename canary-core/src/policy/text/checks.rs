@@ -15,8 +15,8 @@ const HARMLESS: CheckKind = CheckKind::All(Vec::new());
 const KINDS: [&str; 6] = ["metric", "worse_than_stable", "gate", "all", "any", "not"];
 
 /// The keys that go with one of them.
-const DETAILS: [&str; 8] =
-    ["above", "below", "for", "samples", "significance", "at", "false_alarm", "then"];
+const DETAILS: [&str; 7] =
+    ["above", "below", "for", "samples", "significance", "at", "false_alarm"];
 
 pub(super) fn check(i: usize, node: &Node, mode: Mode, p: &mut Vec<Problem>) -> Check {
     let mut fields = Fields::open(node, format!("checks[{i}]"), "a check", p);
@@ -53,7 +53,7 @@ fn then(fields: &mut Fields<'_>, mode: Mode, p: &mut Vec<Problem>) -> Then {
 
 /// Reads what is looked at; `None` where it cannot be read, which is noted.
 fn kind(fields: &mut Fields<'_>, depth: usize, p: &mut Vec<Problem>) -> Option<CheckKind> {
-    let found: Vec<&str> = KINDS.into_iter().filter(|key| fields.has(key)).collect();
+    let found: Vec<&str> = KINDS.into_iter().filter(|key| fields.shows(key)).collect();
     let problem = match found.as_slice() {
         [] => Some(Problem::new(
             fields.here(),
@@ -75,7 +75,7 @@ fn kind(fields: &mut Fields<'_>, depth: usize, p: &mut Vec<Problem>) -> Option<C
     if let Some(problem) = problem {
         p.push(problem);
         // Named so that they are not called unknown on top of that.
-        DETAILS.into_iter().for_each(|key| _ = fields.node(key));
+        KINDS.into_iter().chain(DETAILS).for_each(|key| _ = fields.node(key));
         return None;
     }
     match found[0] {
@@ -91,7 +91,7 @@ fn kind(fields: &mut Fields<'_>, depth: usize, p: &mut Vec<Problem>) -> Option<C
             let part = fields.map("not", p)?;
             Some(CheckKind::Not(Box::new(part_kind(part, depth, p))))
         }
-        _ if fields.has("significance") => ab(fields, p),
+        _ if fields.shows("significance") => ab(fields, p),
         _ => threshold(fields, p),
     }
 }
@@ -130,10 +130,11 @@ fn threshold(fields: &mut Fields<'_>, p: &mut Vec<Problem>) -> Option<CheckKind>
     let mut for_ms = 0;
     fields.millis("for", &mut for_ms, p);
     let samples = fields.read("samples", scalar::count, p).unwrap_or(0);
-    let comparison = match (fields.has("above"), fields.has("below")) {
+    let comparison = match (fields.shows("above"), fields.shows("below")) {
         (true, false) => Comparison::Above,
         (false, true) => Comparison::Below,
         (both, _) => {
+            ["above", "below"].into_iter().for_each(|key| _ = fields.node(key));
             let message =
                 if both { "a check has both `above` and `below`" } else { "a check has no limit" };
             p.push(Problem::new(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::node::{Node, Value};
 use super::scalar::{self, Expected};
-use crate::policy::Problem;
+use crate::policy::{Problem, nearest, slips_of};
 use crate::value::millis;
 
 /// Reads the keys of one map; whatever was not asked for is a problem at the end.
@@ -51,6 +51,11 @@ impl<'a> Fields<'a> {
             self.asked.push(field);
         }
         self.entries.iter().find(|(key, _)| key.key() == field).map(|(_, value)| value)
+    }
+
+    /// Tells whether the field is there, without offering it to whoever has misspelt another.
+    pub(super) fn shows(&self, field: &str) -> bool {
+        self.entries.iter().any(|(key, _)| key.key() == field)
     }
 
     /// Tells whether the field is there.
@@ -163,7 +168,9 @@ impl<'a> Fields<'a> {
             if self.asked.iter().any(|field| *field == name) {
                 continue;
             }
-            let help = match nearest(&name, &self.asked) {
+            // A slip of three letters is another word.
+            let slips = if name.len() > 4 { 2.max(slips_of(&name)) } else { 1 };
+            let help = match nearest(&name, self.asked.iter().copied(), slips) {
                 Some(field) => format!("did you mean `{field}`?"),
                 None => format!("expected one of {}", self.asked.join(", ")),
             };
@@ -171,27 +178,4 @@ impl<'a> Fields<'a> {
             problems.push(Problem::new(self.path(&name), message, help).standing(key.at));
         }
     }
-}
-
-/// Returns the field that a misspelt one was most likely meant to be.
-fn nearest(name: &str, fields: &[&'static str]) -> Option<&'static str> {
-    let close = |field: &&'static str| distance(name, field);
-    let best = fields.iter().copied().min_by_key(close)?;
-    (distance(name, best) <= 2.max(name.len() / 4)).then_some(best)
-}
-
-/// Counts the letters to insert, drop or change (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -146,7 +146,7 @@ fn what_goes_wrong(
     spec.errors = patience(fields, "errors", p).unwrap_or_default();
     if let Some(mut progress) = fields.map("progress", p) {
         let within = progress.require("within", "2h", scalar::duration, p).unwrap_or_default();
-        let then = progress.read("then", scalar::then, p).unwrap_or(mode.usual());
+        let then = progress.read("then", scalar::then_of_lack, p).unwrap_or(mode.usual());
         spec.progress = Some(Patience::new(within, then));
         progress.close(p);
     }
@@ -171,7 +171,7 @@ pub(super) fn patience(
     let mut inner = fields.map(field, p)?;
     let mut patience = Patience::default();
     inner.millis("after", &mut patience.after_ms, p);
-    patience.then = inner.read("then", scalar::then, p).unwrap_or(Then::Hold);
+    patience.then = inner.read("then", scalar::then_of_lack, p).unwrap_or(Then::Hold);
     inner.close(p);
     Some(patience)
 }

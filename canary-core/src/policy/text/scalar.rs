@@ -166,8 +166,17 @@ fn word<T: Copy>(node: &Node, words: &[(&str, T)], expected: Expected) -> Result
 }
 
 pub(super) fn then(node: &Node) -> Result<Then, Expected> {
+    action(node, "`roll_back`, `ask`, `hold` or `warn`")
+}
+
+/// Reads what is done where something is lacking; why that is never `warn` is said by validation.
+pub(super) fn then_of_lack(node: &Node) -> Result<Then, Expected> {
+    action(node, "`roll_back`, `ask` or `hold`")
+}
+
+fn action(node: &Node, expected: Expected) -> Result<Then, Expected> {
     let words = [Then::Warn, Then::Hold, Then::Ask, Then::RollBack].map(|t| (t.as_str(), t));
-    word(node, &words, "`roll_back`, `ask`, `hold` or `warn`")
+    word(node, &words, expected)
 }
 
 pub(super) fn severity(node: &Node) -> Result<Then, Expected> {

@@ -43,7 +43,7 @@ pub(super) fn read(
 
 /// Reads one entry: a stage, or several that follow from a rule.
 fn entry(i: usize, fields: &mut Fields<'_>, p: &mut Vec<Problem>) -> Vec<Stage> {
-    let by_rule = fields.has("from") || fields.has("to");
+    let by_rule = fields.shows("from") || fields.shows("to");
     let weights = if by_rule {
         ramp(fields, p)
     } else {

@@ -2,7 +2,7 @@
 
 use super::found::Found;
 use super::{DAY_MS, kind};
-use crate::policy::{Check, CheckKind, HARD_LIMIT, PROGRESS, PolicySpec, Stage, Then};
+use crate::policy::{Check, HARD_LIMIT, Late, PROGRESS, PolicySpec, Stage, Then};
 use crate::value::{GateName, Span, Weight};
 
 pub(super) fn all(spec: &PolicySpec, found: &mut Found) {
@@ -74,7 +74,8 @@ pub(super) fn together(spec: &PolicySpec, found: &mut Found) {
 }
 
 fn is_a_gate(name: &str, spec: &PolicySpec) -> bool {
-    let mut all = spec.gates.keys().chain(super::gates::asked(spec));
+    let asked = spec.asked_gates();
+    let mut all = spec.gates.keys().chain(asked.into_iter().map(|(_, gate)| gate));
     all.any(|gate| gate.as_str() == name)
 }
 
@@ -108,29 +109,7 @@ fn judged_anywhere(path: &str, check: &Check, spec: &PolicySpec, found: &mut Fou
     let Some(held) = plan.held_ms else {
         return;
     };
-    let for_ms = match check.kind {
-        CheckKind::Threshold { for_ms, .. } => for_ms,
-        _ => 0,
-    };
-    let every = check.every_ms.unwrap_or(spec.every_ms);
-    let borne = [check.tolerance.failures, check.tolerance.in_a_row].into_iter().flatten().min();
-    let bears = u64::from(borne.unwrap_or(0)).saturating_mul(every);
-    let needed = check.delay_ms.saturating_add(for_ms).saturating_add(bears);
-    let exactly = for_ms == needed;
-    if needed > held || (needed == held && !exactly) {
-        let (field, why, less) = if bears > 0 {
-            let field =
-                if check.tolerance.failures == borne { "failures" } else { "failures_in_a_row" };
-            (
-                field,
-                format!("it bears {} failures, one every {}", borne.unwrap_or(0), Span(every)),
-                "fewer failures",
-            )
-        } else if check.delay_ms > 0 {
-            ("delay", format!("it waits {}", Span(needed)), "a shorter `delay`")
-        } else {
-            ("for", format!("it looks at {}", Span(for_ms)), "a shorter `for`")
-        };
+    if let Some(Late { field, why, less }) = check.too_late_for(held, spec.every_ms) {
         found.add(
             format!("{path}.{field}"),
             format!(

@@ -1,7 +1,7 @@
 //! Gates: how they are asked, and whether they are.
 
 use super::found::Found;
-use crate::policy::{CheckKind, GateKind, HttpProbe, PROGRESS, PolicySpec};
+use crate::policy::{GateKind, HttpProbe, PROGRESS, PolicySpec, nearest, slips_of};
 use crate::value::GateName;
 
 pub(super) fn all(spec: &PolicySpec, found: &mut Found) {
@@ -84,16 +84,18 @@ fn http(path: &str, gate: &GateName, probe: &HttpProbe, found: &mut Found) {
 
 /// Refuses a gate that is asked nowhere, most likely because it is misspelt, and one that is asked too often.
 pub(super) fn asked_anywhere(spec: &PolicySpec, found: &mut Found) {
-    let asked: Vec<&GateName> = asked(spec).collect();
+    let asked = spec.asked_gates();
     for (gate, gate_spec) in &spec.gates {
-        if !asked.contains(&gate) {
+        if !asked.iter().any(|(_, name)| *name == gate) {
             found.add(
                 format!("gates.{gate}"),
                 format!("nothing asks the gate `{gate}`"),
-                format!("add `gates: [{gate}]` to a stage, or remove it here; is it spelt alike in both places?"),
+                unasked(gate, spec, &asked),
             );
         }
-        if gate_spec.kind == GateKind::Approval && watched(spec).contains(&gate) {
+        let watched =
+            |(path, name): &(String, &GateName)| path.starts_with("checks[") && *name == gate;
+        if gate_spec.kind == GateKind::Approval && asked.iter().any(watched) {
             found.add(
                 format!("gates.{gate}"),
                 format!(
@@ -105,21 +107,15 @@ pub(super) fn asked_anywhere(spec: &PolicySpec, found: &mut Found) {
     }
 }
 
-/// Returns every gate that is asked, wherever that is.
-pub(super) fn asked(spec: &PolicySpec) -> impl Iterator<Item = &GateName> {
-    let stages = spec.stages.iter().flat_map(|stage| stage.enter.iter().chain(&stage.gates));
-    let promotion = spec.promotion.gates.iter().chain(&spec.promotion.after);
-    spec.start.iter().chain(stages).chain(promotion).chain(watched(spec))
-}
-
-fn watched(spec: &PolicySpec) -> Vec<&GateName> {
-    let mut watched = Vec::new();
-    for check in &spec.checks {
-        check.kind.visit(&mut |kind| {
-            if let CheckKind::Gate { gate } = kind {
-                watched.push(gate);
-            }
-        });
+/// Says what to do with a gate that nothing asks.
+fn unasked(gate: &GateName, spec: &PolicySpec, asked: &[(String, &GateName)]) -> String {
+    let unknown =
+        asked.iter().map(|(_, name)| *name).filter(|name| !spec.gates.contains_key(*name));
+    let name = gate.as_str();
+    match nearest(name, unknown.map(GateName::as_str), 2.max(slips_of(name))) {
+        Some(other) => {
+            format!("`{other}` is asked, which does not stand here: is it the same one?")
+        }
+        None => format!("add `gates: [{gate}]` to a stage, or remove it here"),
     }
-    watched
 }

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::sight::{Said, Sight};
 use crate::analysis::{self, EvidenceLimits, EvidenceState, Tick};
-use crate::record::{Finding, Verdict};
-use crate::value::{BySide, Counts, Failure, FailureKind, Measured, Reading, Side, Weight, millis};
+use crate::record::{Finding, Silent, Verdict};
+use crate::value::{
+    BySide, Counts, Failure, FailureKind, Measured, Reading, Signal, Weight, millis,
+};
 
 /// Remembers what one evidence check has weighed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -59,15 +61,15 @@ pub(super) fn hard_limit(weight: Weight, said: Said<'_>) -> (Verdict, Finding) {
     };
     match analysis::hard_limit(requests.stable, requests.canary) {
         Some(true) => (Verdict::Fail, Finding::HardLimit { requests }),
-        Some(false) => (Verdict::Pass, Finding::HardLimit { requests }),
-        None => (Verdict::NotApplicable, Finding::Nothing),
+        // Too few cannot be at the limit, which is half of enough.
+        Some(false) | None => (Verdict::Pass, Finding::HardLimit { requests }),
     }
 }
 
 /// Says why there are no counts.
 enum Missing {
     Pending,
-    NoData,
+    NoData(Silent),
     Error(Failure),
 }
 
@@ -75,7 +77,9 @@ impl From<Missing> for (Verdict, Finding) {
     fn from(missing: Missing) -> Self {
         match missing {
             Missing::Pending => (Verdict::Pending, Finding::Nothing),
-            Missing::NoData => (Verdict::NoData, Finding::Nothing),
+            Missing::NoData(sides) => {
+                (Verdict::NoData, Finding::Silent { signal: Signal::Requests, sides })
+            }
             Missing::Error(failure) => (Verdict::Error, Finding::Failed(failure)),
         }
     }
@@ -90,9 +94,8 @@ fn both_counts(said: Said<'_>) -> Result<BySide<Counts>, Missing> {
     if let Some(counts) = counts(sides) {
         return Ok(counts);
     }
-    let silent = |side| matches!(sides.get(side), Reading::NoData | Reading::NotFinite);
-    if Side::BOTH.into_iter().any(silent) {
-        return Err(Missing::NoData);
+    if let Some(silent) = Silent::of(sides) {
+        return Err(Missing::NoData(silent));
     }
     Err(Missing::Error(Failure::new(
         FailureKind::Invalid,

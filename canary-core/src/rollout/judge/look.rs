@@ -10,7 +10,7 @@ use super::tracks::State;
 use super::tracks::Track;
 use super::{Judge, Work, counted, fresh, measured_at};
 use crate::policy::{Policy, Quantile};
-use crate::record::{CheckResult, Finding, Judgement, Ruling, Verdict};
+use crate::record::{CheckResult, Finding, Judgement, Ruling, Silent, Verdict};
 use crate::value::{BySide, Failure, Measured, Query, Reading, Timestamp, Weight, Window, millis};
 
 /// Says where the rollout stands when it is looked at.
@@ -38,7 +38,7 @@ pub(in crate::rollout) struct Judged {
 #[derive(Debug)]
 pub(in crate::rollout) enum Guilt {
     Check(CheckResult),
-    Silence { for_ms: u64 },
+    Silence { for_ms: u64, sides: Option<Silent> },
     Errors { for_ms: u64 },
 }
 
@@ -50,7 +50,8 @@ struct Verdicts {
     checks: Vec<CheckResult>,
     worst: Ruling,
     failed: Option<usize>,
-    lack: Option<Lack>,
+    /// What was borne for too long, and by which check.
+    lack: Option<(Lack, usize)>,
     asks: Vec<CheckResult>,
 }
 
@@ -186,8 +187,11 @@ impl Judge {
         self.passing = worst == Ruling::GoOn;
         let guilty = match (failed.and_then(|i| checks.get(i)), lack) {
             (Some(check), _) => Some(Guilt::Check(check.clone())),
-            (None, Some(Lack::Silence { for_ms })) => Some(Guilt::Silence { for_ms }),
-            (None, Some(Lack::Errors { for_ms })) => Some(Guilt::Errors { for_ms }),
+            (None, Some((Lack::Silence { for_ms }, i))) => {
+                let sides = checks.get(i).and_then(|check| check.finding.silent());
+                Some(Guilt::Silence { for_ms, sides })
+            }
+            (None, Some((Lack::Errors { for_ms }, _))) => Some(Guilt::Errors { for_ms }),
             (None, None) => None,
         };
         let waits = self.passing && covered.is_none() && measured_at(policy, look.weight);
@@ -253,7 +257,7 @@ impl Verdicts {
         if ruling == Ruling::RollBack && verdict == Verdict::Fail {
             self.failed = self.failed.or(Some(self.checks.len()));
         }
-        self.lack = self.lack.or(lack);
+        self.lack = self.lack.or(lack.map(|lack| (lack, self.checks.len())));
         let check = Arc::clone(check);
         self.checks.push(CheckResult {
             check,

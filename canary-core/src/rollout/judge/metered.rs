@@ -6,7 +6,7 @@ use super::sight::{Said, Sight};
 use super::tally::View;
 use crate::analysis::{grade, health_score};
 use crate::policy::{Comparison, Limit, Metric, ScorePart};
-use crate::record::{Finding, PartScore, Verdict};
+use crate::record::{Finding, PartScore, Silent, Verdict};
 use crate::value::{Failure, FailureKind, Reading, Side};
 
 /// Holds what was read.
@@ -161,7 +161,9 @@ fn lack_of(
     for side in if compares { &Side::BOTH[..] } else { &[Side::Canary] } {
         let reading = view.sides.get(*side);
         if reading.is_missing() {
-            return Some((Verdict::NoData, Finding::Nothing));
+            let sides = Silent::of(view.sides).unwrap_or(Silent::Both);
+            let signal = metric.signal();
+            return Some((Verdict::NoData, Finding::Silent { signal, sides }));
         }
         if !fits(metric, reading) {
             let shape = reading.shape();

@@ -143,3 +143,14 @@ fn the_hard_limit_takes_the_canary_back_at_once() {
     assert!(!measured_at(&bench.policy, Weight::FULL));
     assert_eq!(ruling(&bench.failing(50)), Ruling::GoOn);
 }
+
+#[test]
+fn too_few_requests_are_not_at_the_hard_limit() {
+    let mut spec = spec(vec![]);
+    spec.hard_limit = true;
+    let mut bench = Bench::with(spec);
+    let judged = bench.look(|_| Ok((counts(19, 0), counts(19, 19))));
+    assert_eq!((verdict(&judged, "hard-limit"), ruling(&judged)), (Verdict::Pass, Ruling::GoOn));
+    let told = found(&judged, "hard-limit").to_string();
+    assert!(told.contains("100 % of 19 requests") && told.contains("half of 20 or more"), "{told}");
+}

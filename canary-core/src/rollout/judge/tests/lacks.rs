@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::policy::{Patience, Then};
+use crate::record::Silent;
 use crate::rollout::judge::Guilt;
 
 const LONG: Duration = Duration::from_secs(25);
@@ -47,7 +48,7 @@ fn silence_and_errors_are_told_apart() {
         let mut bench = Bench::with(spec.clone());
         let last = (0..4).map(|_| lacking(&mut bench)).last().unwrap();
         match last.guilty {
-            Some(Guilt::Silence { for_ms: 30_000 }) => assert!(is_silence),
+            Some(Guilt::Silence { for_ms: 30_000, .. }) => assert!(is_silence),
             Some(Guilt::Errors { for_ms: 30_000 }) => assert!(!is_silence),
             other => panic!("{other:?}"),
         }
@@ -63,7 +64,7 @@ fn only_data_ends_silence() {
     let _ = broken(&mut bench);
     let _ = bench.pending();
     let judged = silent(&mut bench);
-    assert!(matches!(judged.guilty, Some(Guilt::Silence { for_ms: 30_000 })), "{judged:?}");
+    assert!(matches!(judged.guilty, Some(Guilt::Silence { for_ms: 30_000, .. })), "{judged:?}");
 }
 
 #[test]
@@ -136,4 +137,37 @@ fn time_in_which_nobody_looked_is_neither_silence_nor_delay() {
     stands(&mut bench);
     let seen: Vec<Verdict> = (0..2).map(|_| verdict(&bench.failing(0), "errors")).collect();
     assert_eq!(seen, [Verdict::NotApplicable, Verdict::Pass]);
+}
+
+#[test]
+fn it_is_said_which_side_is_silent() {
+    let spec = || {
+        let mut spec = spec(vec![errors(), Check::worse_than_stable("worse", 1.25)]);
+        spec.no_data = Patience::new(Duration::ZERO, Then::RollBack);
+        spec
+    };
+    let some = || counts(100, 0);
+    for (stable, canary, sides, said) in [
+        (
+            some(),
+            Reading::NoData,
+            Silent::Canary,
+            "no requests of the canary, though it does of stable",
+        ),
+        (
+            Reading::NotFinite,
+            some(),
+            Silent::Stable,
+            "no requests of stable, though it does of the canary",
+        ),
+        (Reading::NoData, Reading::NoData, Silent::Both, "no requests of either side"),
+    ] {
+        let judged = Bench::with(spec()).look(|_| Ok((stable.clone(), canary.clone())));
+        let told = found(&judged, "worse").to_string();
+        assert_eq!(told, format!("worse has no data: the source shows {said}"));
+        match judged.guilty {
+            Some(Guilt::Silence { sides: Some(seen), .. }) => assert_eq!(seen, sides),
+            other => panic!("{other:?}"),
+        }
+    }
 }
