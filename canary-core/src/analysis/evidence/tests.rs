@@ -7,6 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::value::Counts;
 
 fn counts(total: u64, bad: u64) -> Counts {
     Counts::new(total, bad).unwrap()
