@@ -38,3 +38,8 @@ pub(super) fn mean_gain(bet: impl Fn(u64) -> f64, bad: u64, null: f64) -> f64 {
     }
     mean
 }
+
+/// Asserts that a number is the expected one but for this part of it.
+pub(super) fn relative(seen: f64, expected: f64, part: f64) {
+    assert!((seen - expected).abs() <= part * expected.abs(), "{seen} is not {expected}");
+}

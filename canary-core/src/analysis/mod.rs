@@ -11,15 +11,18 @@ mod fixtures;
 mod hard_limit;
 mod log;
 mod noninferiority;
+mod objective;
 mod proportions;
 mod score;
 mod sequence;
+mod special;
 mod starts;
 mod window;
 
 pub use evidence::{Evidence, EvidenceLimits, EvidenceState};
 pub use hard_limit::hard_limit;
 pub use noninferiority::{NonInferiority, NonInferiorityLimits, NonInferiorityState};
+pub use objective::{Objective, SharpestAt, rate_bounds};
 pub use proportions::worse_by_chance;
 pub use score::{grade, health_score};
 pub use sequence::{RatioBounds, RatioSequence};
