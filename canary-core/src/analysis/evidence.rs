@@ -20,14 +20,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Starts;
+use super::bet::Bet;
 use super::log::{add_exp, log_mass, mean_exp_plus};
-use crate::value::Counts;
+use super::{Starts, Tick};
 
 const RATIOS: [f64; 8] = [1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
 const STAKES: [f64; 7] = [1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
-/// The correlation of errors within a tick that the tick process expects.
-const RHO: f64 = 0.02;
 const CLUSTER: f64 = 20.0;
 const CLUSTER_CAP: f64 = 1.5;
 
@@ -57,16 +55,6 @@ impl EvidenceLimits {
     pub const fn false_alarm(&self) -> f64 {
         self.false_alarm
     }
-}
-
-/// Holds both sides' requests in one covered window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "a tick has two sides")]
-pub struct Tick {
-    /// Stable's.
-    pub stable: Counts,
-    /// The canary's.
-    pub canary: Counts,
 }
 
 /// Weighs the evidence over a whole rollout; small and `Copy`.
@@ -126,12 +114,11 @@ impl Evidence {
 impl EvidenceState {
     /// Adds one tick's counts and returns the evidence after it.
     ///
-    /// The counts must come from a window that no earlier tick shares; `live` is the time since
-    /// the first tick that was added. A tick in which one side has no requests adds nothing.
+    /// `live` is the time since the first tick that was added. A tick in which one side has no requests adds nothing.
     pub fn add(&mut self, limits: &EvidenceLimits, tick: Tick, live: Duration) -> Evidence {
         self.start_due(limits, live);
         // Most ticks see no error, and say nothing.
-        if let Some(bet) = Bet::new(limits, tick) {
+        if let Some(bet) = Bet::new(limits.ratio, tick.canary, tick.stable) {
             for (i, multiple) in RATIOS.into_iter().enumerate() {
                 let gain = bet.ratio(multiple, limits.ln_ratios[i]);
                 self.ratio[i] = finite(self.ratio[i] + gain);
@@ -180,73 +167,6 @@ impl EvidenceState {
 /// Keeps a log-wealth representable in JSON.
 fn finite(ln: f64) -> f64 {
     ln.max(f64::MIN)
-}
-
-/// Holds one tick's counts as the processes need them.
-struct Bet {
-    r0: f64,
-    /// The canary's measured share of the requests, and stable's.
-    w: f64,
-    rest: f64,
-    bad_canary: f64,
-    bad: f64,
-    /// What of the tick process does not depend on the alternative: the null's share of the errors, how much
-    /// larger than it theirs is, and the variance of a share.
-    null: f64,
-    excess: f64,
-    spread: f64,
-}
-
-impl Bet {
-    /// Takes a tick in; `None` where it says nothing: a side without requests, or no error.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "counts up to 2^53 are exact, beyond that the tolerance is relative"
-    )]
-    fn new(limits: &EvidenceLimits, tick: Tick) -> Option<Self> {
-        let (canary, stable) = (tick.canary.total as f64, tick.stable.total as f64);
-        let bad_canary = tick.canary.bad as f64;
-        let bad = bad_canary + tick.stable.bad as f64;
-        if canary == 0.0 || stable == 0.0 || bad == 0.0 {
-            return None;
-        }
-        let (n, r0) = (canary + stable, limits.ratio);
-        Some(Self::of(r0, (canary / n, stable / n), (bad_canary, bad)))
-    }
-
-    fn of(r0: f64, (w, rest): (f64, f64), (bad_canary, bad): (f64, f64)) -> Self {
-        let null = w * r0 / (rest + w * r0);
-        Self {
-            r0,
-            w,
-            rest,
-            bad_canary,
-            bad,
-            null,
-            excess: (bad_canary / bad) / null - 1.0,
-            spread: 1.0 / bad + RHO * (1.0 - 1.0 / bad),
-        }
-    }
-
-    /// Returns the ratio process' gain for the alternative `multiple` times the null.
-    fn ratio(&self, multiple: f64, ln_multiple: f64) -> f64 {
-        self.bad_canary * ln_multiple - self.bad * libm::log1p(self.null * (multiple - 1.0))
-    }
-
-    /// Returns the tick process' gain for the alternative `multiple` times the null.
-    fn tick(&self, multiple: f64) -> f64 {
-        let r = self.w * self.r0 * multiple;
-        let alternative = r / (self.rest + r);
-        let more = alternative - self.null;
-        let low = more / (1.0 - self.null);
-        let stake = if self.bad <= 1.0 {
-            low
-        } else {
-            let variance = alternative * (1.0 - alternative) * self.spread;
-            low.max(more * self.null / variance).min(0.99)
-        };
-        libm::log1p(stake * self.excess)
-    }
 }
 
 #[cfg(test)]

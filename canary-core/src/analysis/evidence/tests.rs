@@ -7,35 +7,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-
-fn counts(total: u64, bad: u64) -> Counts {
-    Counts::new(total, bad).unwrap()
-}
-
-fn tick((n_c, k_c, n_b, k_b): (u64, u64, u64, u64)) -> Tick {
-    Tick { canary: counts(n_c, k_c), stable: counts(n_b, k_b) }
-}
-
-const STREAM: [(u64, u64, u64, u64); 8] = [
-    (75, 0, 1425, 1),
-    (75, 1, 1425, 2),
-    (75, 2, 1425, 1),
-    (80, 0, 1400, 0),
-    (0, 0, 1500, 3),
-    (75, 3, 1425, 0),
-    (375, 4, 1125, 2),
-    (375, 6, 1125, 1),
-];
+use crate::analysis::fixtures::{STREAM, close, mean_gain, tick};
 
 fn run(ratio: f64, starts: Starts, ticks: &[(u64, u64, u64, u64)]) -> Vec<Evidence> {
     let limits = EvidenceLimits::new(ratio, 0.01, starts);
     let mut state = EvidenceState::default();
     let minutes = |i: usize| Duration::from_secs(60 * i as u64);
     ticks.iter().enumerate().map(|(i, t)| state.add(&limits, tick(*t), minutes(i))).collect()
-}
-
-fn close(seen: f64, expected: f64) {
-    assert!((seen - expected).abs() <= 1e-12 * expected.abs().max(1.0), "{seen} is not {expected}");
 }
 
 #[test]
@@ -171,18 +149,6 @@ fn a_broken_canary_is_convicted_and_stays_so() {
     let first = seen.iter().position(|e| e.convicted).expect("never convicted");
     assert!(first < 6, "{first}");
     assert!(seen[first..].iter().all(|e| e.convicted), "a latch opened again");
-}
-
-/// Returns the mean of `exp(gain)` over all ways in which `bad` errors fall on the two sides when
-/// each falls on the canary with the null's probability: at most 1 for a fair bet.
-fn mean_gain(bet: impl Fn(u64) -> f64, bad: u64, null: f64) -> f64 {
-    let mut probability = (1.0 - null).powi(i32::try_from(bad).unwrap());
-    let mut mean = 0.0;
-    for k in 0..=bad {
-        mean += probability * bet(k).exp();
-        probability *= (bad - k) as f64 / (k + 1) as f64 * null / (1.0 - null);
-    }
-    mean
 }
 
 proptest! {

@@ -1,0 +1,45 @@
+//! What the tests of this room share.
+
+use super::Tick;
+use crate::value::Counts;
+
+pub(super) fn counts(total: u64, bad: u64) -> Counts {
+    Counts::new(total, bad).unwrap()
+}
+
+pub(super) fn tick((n_c, k_c, n_b, k_b): (u64, u64, u64, u64)) -> Tick {
+    Tick { canary: counts(n_c, k_c), stable: counts(n_b, k_b) }
+}
+
+/// Eight ticks with what there may be: no errors, no requests, and a weight that changes.
+pub(super) const STREAM: [(u64, u64, u64, u64); 8] = [
+    (75, 0, 1425, 1),
+    (75, 1, 1425, 2),
+    (75, 2, 1425, 1),
+    (80, 0, 1400, 0),
+    (0, 0, 1500, 3),
+    (75, 3, 1425, 0),
+    (375, 4, 1125, 2),
+    (375, 6, 1125, 1),
+];
+
+pub(super) fn close(seen: f64, expected: f64) {
+    assert!((seen - expected).abs() <= 1e-12 * expected.abs().max(1.0), "{seen} is not {expected}");
+}
+
+/// Returns the mean of `exp(gain)` over all ways in which `bad` errors fall on the two sides when
+/// each falls on the canary with the null's probability: at most 1 for a fair bet.
+pub(super) fn mean_gain(bet: impl Fn(u64) -> f64, bad: u64, null: f64) -> f64 {
+    let mut probability = (1.0 - null).powi(i32::try_from(bad).unwrap());
+    let mut mean = 0.0;
+    for k in 0..=bad {
+        mean += probability * bet(k).exp();
+        probability *= (bad - k) as f64 / (k + 1) as f64 * null / (1.0 - null);
+    }
+    mean
+}
+
+/// Asserts that a number is the expected one but for this part of it.
+pub(super) fn relative(seen: f64, expected: f64, part: f64) {
+    assert!((seen - expected).abs() <= part * expected.abs(), "{seen} is not {expected}");
+}
