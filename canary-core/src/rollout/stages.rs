@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::flight::Slot;
 use super::phase::Asking;
 use super::{Hold, Phase, Rollout, judge};
 use crate::policy::How;
@@ -103,7 +104,9 @@ impl Rollout {
     fn enter(&mut self, stage: usize, now: Timestamp) {
         self.begin_stage(stage, now);
         let hold = Hold::begin(stage);
-        if self.is_at(stage) && self.flight.claimed {
+        // While the route is still put back, what it was found at is not what it will be.
+        let settled = self.flight.claimed && self.flight.get(Slot::Route).is_none();
+        if self.is_at(stage) && settled {
             // The next look covers some of what was before.
             self.nobody_looked(Window::new(Timestamp::EPOCH, now));
             self.go(Phase::Holding { hold }, now);
@@ -197,7 +200,7 @@ impl Rollout {
 
     /// Counts nothing before this time: the weight has changed, and the mesh needs a moment to follow.
     fn measure_from(&mut self, from: Timestamp) {
-        self.cancel(super::flight::Slot::Measure);
+        self.cancel(Slot::Measure);
         self.state.judge.skip_to(from);
         self.state.counted_to = from;
         self.state.next_tick = Some(from + self.policy.every());
