@@ -63,6 +63,31 @@ fn a_canary_that_turns_bad_is_drawn() {
 }
 
 #[test]
+fn a_long_bake_leaves_room_for_the_rest() {
+    let mut spec = policy().spec().clone();
+    spec.promotion.keep_old_ms = 24 * 3_600_000;
+    let report = Simulation::of(&Policy::from_spec(spec).unwrap()).traffic(200.0).run();
+    report.assert_promoted();
+    let svg = report.to_svg();
+    for name in ["initial", "tenth", "half", "full", "bake, drawn 18 times shorter", "oncall"] {
+        assert!(svg.contains(&format!(">{name}</text>")), "{name}: {svg}");
+    }
+}
+
+#[test]
+fn what_stood_for_longer_than_a_timeline_is_one_stripe() {
+    let slow = Service::healthy().p95(at("900ms"));
+    let report = Simulation::of(&policy())
+        .traffic(200.0)
+        .canary(slow)
+        .gate("oncall", Opening::Never)
+        .command("5h", CommandKind::Abort { reason: "enough".to_owned() })
+        .run();
+    assert!(report.left_out > 0);
+    assert_eq!(report.to_svg().matches("fill-opacity=\"0.22\"").count(), 1);
+}
+
+#[test]
 fn whatever_a_name_holds_the_picture_stays_xml() {
     let mut report = Report::default();
     report.policy = "<a & \"b\">\u{1}".to_owned();

@@ -77,7 +77,7 @@ impl<W: io::Write> Timeline<W> {
     fn line(&mut self, at: Timestamp, text: String) {
         let time = clock(self.since_begin(at));
         if self.written.is_ok() {
-            self.written = writeln!(self.out, "{time:>8}  {text}");
+            self.written = writeln!(self.out, "{time:>12}  {text}");
         }
     }
 

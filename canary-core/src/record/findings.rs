@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::combined;
-use super::{CheckResult, Combination, Finding, PartResult, PartScore, Silent, Verdict};
+use super::{CheckResult, Finding, PartResult, PartScore, Silent, Verdict};
 use crate::policy::{Metric, Unit};
 use crate::value::{BySide, Counts, Span};
 
@@ -108,7 +107,7 @@ impl Finding {
                 write!(f, "gate {gate} is open, which it should not be")
             }
             Self::Gate { gate, why: None } => write!(f, "gate {gate} is open"),
-            Self::Combined { how, parts } => combined::tell(f, *how, parts, negated),
+            Self::Combined { how, parts } => super::combined::tell(f, *how, parts, negated),
             Self::HardLimit { requests } => {
                 failures(f, requests)?;
                 f.write_str(" in one window; half of 20 or more is the limit")
@@ -229,17 +228,6 @@ mod tests {
 
     fn gate(why: Option<&str>) -> Finding {
         Finding::Gate { gate: "alerts".parse().unwrap(), why: why.map(str::to_owned) }
-    }
-
-    fn rate(canary: f64) -> Finding {
-        Finding::Threshold {
-            metric: Metric::ErrorRate,
-            comparison: Comparison::Above,
-            canary: Some(canary),
-            stable: Some(0.001),
-            limit: Some(0.05),
-            over_ms: 120_000,
-        }
     }
 
     #[test]

@@ -16,9 +16,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::record::{CheckResult, Content, Judgement, Outcome, Record, Ruling, Verdict};
-use crate::value::{BySide, Counts, RolloutId, Timestamp, Weight};
+use crate::value::{BySide, Counts, RolloutId, Timestamp, Weight, Window};
 
-/// How many records of a rollout its report keeps; of a longer one the middle is left out.
+/// How many records of a rollout its report keeps; of a longer one the middle is left out, looks first.
 pub const TIMELINE: usize = 500;
 
 /// How many entries into stages a report keeps; of more, the earliest but the first are left out.
@@ -147,7 +147,7 @@ impl Report {
                 self.rollback_decided.get_or_insert(record.at);
             }
             Content::Judged(judgement) => {
-                self.judge(judgement);
+                self.judge(record.at, judgement);
                 if judgement.ruling == Ruling::GoOn && judgement.notes.is_empty() {
                     return;
                 }
@@ -164,7 +164,7 @@ impl Report {
 
     /// Takes in that the last look's record was made one with the look after it.
     pub(crate) fn fold_merged(&mut self, record: &Record, judgement: &Arc<Judgement>) {
-        self.judge(judgement);
+        self.judge(record.at, judgement);
         if let Some(last) = self.timeline.last_mut()
             && last.number == record.number
         {
@@ -174,7 +174,10 @@ impl Report {
 
     fn keep(&mut self, record: &Record) {
         if self.timeline.len() == TIMELINE {
-            self.timeline.remove(TIMELINE / 2);
+            // Looks are many alike; what was done is rare.
+            let look = |record: &Record| matches!(record.content, Content::Judged(_));
+            let looks = self.timeline[TIMELINE / 2..].iter().position(look);
+            self.timeline.remove(TIMELINE / 2 + looks.unwrap_or_default());
             self.left_out += 1;
         }
         self.timeline.push(record.clone());
@@ -216,8 +219,11 @@ impl Report {
         });
     }
 
-    fn judge(&mut self, judgement: &Arc<Judgement>) {
+    fn judge(&mut self, at: Timestamp, judgement: &Arc<Judgement>) {
         self.series.add(judgement);
+        if matches!(judgement.ruling, Ruling::Hold | Ruling::Ask) {
+            self.series.stand(Window::new(judgement.window.after.min(at), at));
+        }
         // One that was entered again counts anew.
         let entered = self.stages.iter_mut().rev().find(|stage| stage.stage == judgement.stage);
         if let Some(stage) = entered {

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::record::Judgement;
-use crate::value::{BySide, Counts, Timestamp};
+use crate::value::{BySide, Counts, Timestamp, Window};
 
-/// How many points there are at most; of a longer rollout each point holds more looks.
+/// How many points there are at most, and times in which the clock stood; of a longer rollout each holds more looks.
 const MOST: usize = 60;
 
 /// Holds both sides' requests over time; bounded, however long the rollout takes.
@@ -14,6 +14,9 @@ const MOST: usize = 60;
 pub struct Series {
     /// The points, in the order of time.
     pub points: Vec<Point>,
+    /// When weight and clock stood because of what looks showed; of many times those that lie closest are one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stands: Vec<Window>,
     /// How many looks a whole point holds.
     looks: u32,
     /// How many the last point holds.
@@ -22,7 +25,7 @@ pub struct Series {
 
 impl Default for Series {
     fn default() -> Self {
-        Self { points: Vec::new(), looks: 1, last: 1 }
+        Self { points: Vec::new(), stands: Vec::new(), looks: 1, last: 1 }
     }
 }
 
@@ -72,6 +75,20 @@ impl Series {
         }
         if self.points.len() > MOST {
             self.halve();
+        }
+    }
+
+    /// Adds that weight and clock stood at a look, joined to the time before where one follows the other.
+    pub(super) fn stand(&mut self, window: Window) {
+        match self.stands.last_mut() {
+            Some(last) if window.after <= last.until => last.until = last.until.max(window.until),
+            _ => self.stands.push(window),
+        }
+        if self.stands.len() > MOST {
+            let gap = |i: &usize| self.stands[i + 1].after.since(self.stands[*i].until);
+            let least = (0..self.stands.len() - 1).min_by_key(gap).unwrap_or_default();
+            self.stands[least].until = self.stands[least + 1].until;
+            self.stands.remove(least + 1);
         }
     }
 

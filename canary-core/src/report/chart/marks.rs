@@ -3,15 +3,16 @@
 use std::fmt::{self, Write};
 
 use super::scale::Times;
-use super::{ERRORS, Escaped, LANE, WEIGHT, since};
-use crate::record::{Content, Outcome, Record, Ruling};
+use super::{ERRORS, Escaped, LANE, WEIGHT, WIDTH, since};
+use crate::record::{Content, Outcome, Record};
 use crate::report::Report;
 
 /// The colour of a time in which weight and clock stood.
 const STANDS: &str = "#eab308";
 
-/// How much room a mark takes.
+/// How much room a mark takes, and a letter of its name.
 const SIZE: f64 = 13.0;
+const LETTER: f64 = 6.2;
 
 /// Marks one record in the lane.
 pub(super) struct Mark<'a> {
@@ -127,6 +128,17 @@ impl<'a> Mark<'a> {
         report.timeline.iter().filter_map(mark).collect()
     }
 
+    /// Returns whose mark it is: the gate, or the check that asks.
+    fn name(&self) -> Option<&str> {
+        match &self.record.content {
+            Content::GateAsked { gate, .. } | Content::GateOpened { gate, .. } => {
+                Some(gate.as_str())
+            }
+            Content::Asked { check } => Some(&check.check),
+            _ => None,
+        }
+    }
+
     /// Writes the mark this far down the lane.
     fn write(&self, page: &mut String, x: f64, down: f64) -> fmt::Result {
         if matches!(self.sort, Sort::RollBack | Sort::Promoted) {
@@ -145,23 +157,41 @@ impl<'a> Mark<'a> {
     }
 }
 
-/// Writes the marks, those that would hide each other one below the other.
+/// Writes the marks with their names, those that would hide each other one below the other.
+///
+/// A gate that opens close to where it was asked has its name there.
 pub(super) fn write_all(page: &mut String, marks: &[Mark<'_>], times: &Times) -> fmt::Result {
     let mut ends = [f64::NEG_INFINITY; 3];
+    let mut named: Option<(&str, f64)> = None;
     for mark in marks {
         let x = times.x(mark.record.at);
-        let level = ends.iter().position(|end| end + SIZE <= x).unwrap_or(ends.len() - 1);
-        ends[level] = x;
+        let free = ends.iter().position(|end| end + SIZE <= x);
+        let level = free.unwrap_or(ends.len() - 1);
         let down = [0.0, SIZE, 2.0 * SIZE][level];
         mark.write(page, x, down)?;
+        ends[level] = x;
+        let Some(name) = mark.name().filter(|_| free.is_some()) else { continue };
+        #[expect(clippy::cast_precision_loss, reason = "names are short")]
+        let end = x + SIZE / 2.0 + name.chars().count() as f64 * LETTER;
+        let known = named.is_some_and(|(last, until)| last == name && x <= until);
+        if !known && end <= WIDTH {
+            let (x, y) = (x + SIZE / 2.0 + 2.0, LANE + down + 3.5);
+            let (fill, name) = (mark.sort.colour(), Escaped(name));
+            writeln!(
+                page,
+                "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"10\" fill=\"{fill}\">{name}</text>"
+            )?;
+            ends[level] = end;
+        }
+        named = Some((name, end));
     }
     Ok(())
 }
 
 /// Writes a stripe wherever weight and clock stood because of what a look showed.
 pub(super) fn write_stands(page: &mut String, report: &Report, times: &Times) -> fmt::Result {
-    for (from, until) in stands(report) {
-        let (from, to) = (times.x(from), times.x(until));
+    for stand in &report.series.stands {
+        let (from, to) = (times.x(stand.after), times.x(stand.until));
         writeln!(
             page,
             "<rect x=\"{from:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{STANDS}\" fill-opacity=\"0.22\"/>",
@@ -171,23 +201,6 @@ pub(super) fn write_stands(page: &mut String, report: &Report, times: &Times) ->
         )?;
     }
     Ok(())
-}
-
-/// Returns the times in which weight and clock stood, joined where one follows the other.
-fn stands(report: &Report) -> Vec<(crate::value::Timestamp, crate::value::Timestamp)> {
-    let mut all: Vec<(crate::value::Timestamp, crate::value::Timestamp)> = Vec::new();
-    for record in &report.timeline {
-        let Content::Judged(judgement) = &record.content else { continue };
-        if !matches!(judgement.ruling, Ruling::Hold | Ruling::Ask) {
-            continue;
-        }
-        let from = judgement.window.after.min(record.at);
-        match all.last_mut() {
-            Some((_, until)) if from <= *until => *until = record.at,
-            _ => all.push((from, record.at)),
-        }
-    }
-    all
 }
 
 /// Explains the marks that there are.
@@ -207,7 +220,7 @@ pub(super) fn write_legend(
         x += width + 38.0;
         Ok(())
     };
-    if !stands(report).is_empty() {
+    if !report.series.stands.is_empty() {
         label(page, "stands", &|page| {
             write!(
                 page,

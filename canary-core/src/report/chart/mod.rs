@@ -64,7 +64,7 @@ impl<'a> Chart<'a> {
         let until = report.series.points.last().map_or(last, |point| point.until.max(last));
         Self {
             report,
-            times: Times::new(report.started, report.ended.unwrap_or(until)),
+            times: Times::of(report, report.ended.unwrap_or(until)),
             rates: Rates::of(&report.series),
         }
     }
@@ -122,16 +122,20 @@ impl<'a> Chart<'a> {
                     ERRORS.bottom - WEIGHT.top
                 )?;
             }
+            let name = match self.times.shortened(stage.entered) {
+                Some(times) => format!("{}, drawn {times:.0} times shorter", stage.name),
+                None => stage.name.clone(),
+            };
             // About seven units a letter.
             #[expect(clippy::cast_precision_loss, reason = "names are short")]
-            let needed = stage.name.chars().count() as f64 * 7.0;
+            let needed = name.chars().count() as f64 * 7.0;
             if needed < width {
                 let middle = f64::midpoint(from, to);
                 writeln!(
                     page,
                     "<text x=\"{middle:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"{FAINT}\">{}</text>",
                     WEIGHT.top - 8.0,
-                    Escaped(&stage.name)
+                    Escaped(&name)
                 )?;
             }
         }
@@ -145,8 +149,7 @@ impl<'a> Chart<'a> {
         for (share, label) in self.rates.lines() {
             write_line(page, ERRORS.y(share), &label)?;
         }
-        for (at, label) in self.times.lines() {
-            let x = self.times.x(at);
+        for (x, label) in self.times.lines() {
             writeln!(
                 page,
                 "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"{FAINT}\">{label}</text>",
@@ -188,11 +191,19 @@ impl<'a> Chart<'a> {
         writeln!(page, "<path d=\"{line}\" fill=\"none\" stroke=\"{CANARY}\" stroke-width=\"2\"/>")
     }
 
-    /// Writes one side's error rate as a line with a gap wherever it had no requests.
+    /// Writes one side's error rate as a line with a gap wherever it had no requests, or nothing was known of them.
     fn write_errors(&self, page: &mut String, side: Side) -> fmt::Result {
         let mut line = String::new();
         let mut pen = 'M';
-        for point in &self.report.series.points {
+        let points = &self.report.series.points;
+        let gap = |i: usize| points[i].until.since(points[i.saturating_sub(1)].until);
+        let mut gaps: Vec<_> = (1..points.len()).map(gap).collect();
+        gaps.sort_unstable();
+        let usual = gaps.get(gaps.len() / 2).copied().unwrap_or_default();
+        for (i, point) in points.iter().enumerate() {
+            if gap(i) > usual * 3 {
+                pen = 'M';
+            }
             match point.requests.get(side).error_rate() {
                 Some(rate) => {
                     let (x, y) = (self.times.x(point.until), ERRORS.y(self.rates.share(rate)));
