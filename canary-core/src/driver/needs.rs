@@ -56,10 +56,12 @@ fn asked(policy: &Policy) -> BTreeMap<SourceName, Vec<String>> {
     for check in policy.checks() {
         let owner = format!("check `{}`", check.name);
         check.kind.visit(&mut |kind| match kind {
-            CheckKind::Threshold { metric, .. } | CheckKind::Ab { metric, .. } => {
-                asked.metric(metric, &owner);
-            }
-            CheckKind::WorseThanStable { .. } => asked.note(None, &owner),
+            CheckKind::Threshold { metric, .. }
+            | CheckKind::Ab { metric, .. }
+            | CheckKind::MannWhitney { metric, .. } => asked.metric(metric, &owner),
+            CheckKind::WorseThanStable { .. }
+            | CheckKind::AsGoodAsStable { .. }
+            | CheckKind::Objective { .. } => asked.note(None, &owner),
             CheckKind::Gate { .. } | CheckKind::All(_) | CheckKind::Any(_) | CheckKind::Not(_) => {}
         });
     }

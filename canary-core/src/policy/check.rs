@@ -118,7 +118,7 @@ impl Check {
     /// with at most one false alarm in a hundred rollouts.
     #[must_use]
     pub fn worse_than_stable(name: impl Into<Arc<str>>, ratio: f64) -> Self {
-        Self::new(name, CheckKind::WorseThanStable { ratio, false_alarm: 0.01 })
+        Self::new(name, CheckKind::WorseThanStable { ratio, false_alarm: 0.01, of: Vec::new() })
     }
 
     /// Takes the canary back while a metric is above a number.

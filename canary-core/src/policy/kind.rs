@@ -23,12 +23,39 @@ pub enum CheckKind {
         /// How many requests of the canary it takes to judge at all.
         samples: u64,
     },
-    /// Evidence that the canary's error rate is more than `ratio` times stable's, valid however often one looks.
+    /// Evidence that the canary is more than `ratio` times as bad as stable, valid however often one looks.
     WorseThanStable {
         /// How many times stable's rate is still well: 1 or more.
         ratio: f64,
         /// How many innocent rollouts this check may take back, as a fraction.
         false_alarm: f64,
+        /// What is weighed; nothing for the errors alone.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        of: Vec<Weighed>,
+    },
+    /// Evidence that the canary fails at most `ratio` times as often as stable: what it takes to go on to all of the
+    /// traffic.
+    AsGoodAsStable {
+        /// How many times stable's rate would be too much: above 1.
+        ratio: f64,
+        /// The probability that a canary which is that bad is let through, as a fraction.
+        false_pass: f64,
+        /// What is done while there is too little evidence either way.
+        unclear: Unclear,
+    },
+    /// Evidence that the canary's requests of a stage fail more often than an objective allows.
+    Objective {
+        /// The share of requests that may fail, as a fraction.
+        allowed: f64,
+        /// The probability of holding a canary in a stage in which it keeps the objective, as a fraction.
+        false_alarm: f64,
+    },
+    /// One rank test of both sides' numbers, look by look, at the end of each stage.
+    MannWhitney {
+        /// Which metric; more of it is worse.
+        metric: Metric,
+        /// How many times stable's mean is still well: 1 or more.
+        ratio: f64,
     },
     /// One comparison of both sides at the end of each stage, over the stage's own requests.
     Ab {
@@ -59,10 +86,7 @@ impl CheckKind {
         match self {
             Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.visit(see)),
             Self::Not(part) => part.visit(see),
-            Self::Threshold { .. }
-            | Self::WorseThanStable { .. }
-            | Self::Ab { .. }
-            | Self::Gate { .. } => {}
+            _ => {}
         }
     }
 
@@ -78,10 +102,7 @@ impl CheckKind {
             Self::All(parts) => list("all", parts),
             Self::Any(parts) => list("any", parts),
             Self::Not(part) => part.visit_at(&format!("{path}.not"), see),
-            Self::Threshold { .. }
-            | Self::WorseThanStable { .. }
-            | Self::Ab { .. }
-            | Self::Gate { .. } => {}
+            _ => {}
         }
     }
 
@@ -89,8 +110,11 @@ impl CheckKind {
     pub(crate) fn compares(&self) -> bool {
         match self {
             Self::Threshold { limit, .. } => matches!(limit, Limit::TimesStable(_)),
-            Self::WorseThanStable { .. } | Self::Ab { .. } => true,
-            Self::Gate { .. } => false,
+            Self::WorseThanStable { .. }
+            | Self::AsGoodAsStable { .. }
+            | Self::Ab { .. }
+            | Self::MannWhitney { .. } => true,
+            Self::Objective { .. } | Self::Gate { .. } => false,
             Self::All(parts) | Self::Any(parts) => parts.iter().any(Self::compares),
             Self::Not(part) => part.compares(),
         }
@@ -99,10 +123,10 @@ impl CheckKind {
     /// Tells whether it only asks gates, and so needs no metrics.
     pub(crate) fn only_gates(&self) -> bool {
         match self {
-            Self::Threshold { .. } | Self::WorseThanStable { .. } | Self::Ab { .. } => false,
             Self::Gate { .. } => true,
             Self::All(parts) | Self::Any(parts) => parts.iter().all(Self::only_gates),
             Self::Not(part) => part.only_gates(),
+            _ => false,
         }
     }
 
@@ -112,9 +136,7 @@ impl CheckKind {
             Self::Gate { .. } => true,
             Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.applies_at(weight)),
             Self::Not(part) => part.applies_at(weight),
-            Self::Threshold { .. } | Self::WorseThanStable { .. } | Self::Ab { .. } => {
-                weight.is_mixed() || (weight == Weight::FULL && !self.compares())
-            }
+            leaf => weight.is_mixed() || (weight == Weight::FULL && !leaf.compares()),
         }
     }
 
@@ -127,6 +149,73 @@ impl CheckKind {
             }
             Self::Not(part) => part.measures_at(weight),
             leaf => leaf.applies_at(weight),
+        }
+    }
+}
+
+/// Says what evidence weighs, and how much of it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Weighed {
+    /// What.
+    pub what: Evident,
+    /// Its weight beside the others; only the proportions matter.
+    pub weight: f64,
+}
+
+impl Weighed {
+    /// Weighs this, so much beside others.
+    #[must_use]
+    pub const fn new(what: Evident, weight: f64) -> Self {
+        Self { what, weight }
+    }
+}
+
+/// Names what evidence can weigh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Evident {
+    /// Requests that failed.
+    Errors,
+    /// Requests that took long: the tail of the latency, at the bounds of the histogram's buckets.
+    Latency,
+}
+
+impl Evident {
+    /// Returns its name as it stands in a policy file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Errors => "errors",
+            Self::Latency => "latency",
+        }
+    }
+}
+
+/// Says what is done while there is too little evidence either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Unclear {
+    /// The rollout goes on.
+    GoOn,
+    /// It stands until there is enough.
+    #[default]
+    Hold,
+    /// A person is asked.
+    Ask,
+}
+
+impl Unclear {
+    /// Returns its name as it stands in a policy file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::GoOn => "go_on",
+            Self::Hold => "hold",
+            Self::Ask => "ask",
         }
     }
 }

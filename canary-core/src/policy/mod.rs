@@ -44,7 +44,7 @@ pub use calendar::{CalendarError, OpeningHours};
 pub(crate) use check::Late;
 pub use check::{Check, Tolerance};
 pub use gate::{AlertFilter, Ask, Calendar, GateKind, GateSpec, HttpProbe, Moment, Otherwise};
-pub use kind::{CheckKind, Comparison, Limit, Then};
+pub use kind::{CheckKind, Comparison, Evident, Limit, Then, Unclear, Weighed};
 pub use metric::{Metric, MetricQuery, MetricSpec, Quantile, ScorePart, Unit, UnknownMetric};
 pub(crate) use nearest::{nearest, slips_of};
 pub(crate) use problem::shown;

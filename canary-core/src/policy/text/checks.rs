@@ -3,20 +3,34 @@
 use super::cursor::Fields;
 use super::gates::gate_name;
 use super::mode::Mode;
-use super::node::Node;
+use super::node::{Node, Value};
 use super::{read, scalar};
-use crate::policy::{Check, CheckKind, Comparison, Limit, MAX_DEPTH, Problem, Then};
+use crate::policy::{
+    Check, CheckKind, Comparison, Evident, Limit, MAX_DEPTH, Problem, Then, Weighed,
+};
 use crate::value::{Weight, millis};
 
 /// Stands in for what a check looks at where that cannot be read.
 const HARMLESS: CheckKind = CheckKind::All(Vec::new());
 
 /// The keys that say what a check looks at.
-const KINDS: [&str; 6] = ["metric", "worse_than_stable", "gate", "all", "any", "not"];
+const KINDS: [&str; 8] =
+    ["metric", "worse_than_stable", "as_good_as_stable", "objective", "gate", "all", "any", "not"];
 
 /// The keys that go with one of them.
-const DETAILS: [&str; 7] =
-    ["above", "below", "for", "samples", "significance", "at", "false_alarm"];
+const DETAILS: [&str; 11] = [
+    "above",
+    "below",
+    "for",
+    "samples",
+    "significance",
+    "mann_whitney",
+    "at",
+    "of",
+    "false_alarm",
+    "false_pass",
+    "unclear",
+];
 
 pub(super) fn check(i: usize, node: &Node, mode: Mode, p: &mut Vec<Problem>) -> Check {
     let mut fields = Fields::open(node, format!("checks[{i}]"), "a check", p);
@@ -82,7 +96,21 @@ fn kind(fields: &mut Fields<'_>, depth: usize, p: &mut Vec<Problem>) -> Option<C
         "worse_than_stable" => {
             let ratio = fields.read("worse_than_stable", scalar::times, p);
             let false_alarm = fields.read("false_alarm", scalar::share, p).unwrap_or(0.01);
-            Some(CheckKind::WorseThanStable { ratio: ratio?, false_alarm })
+            let of = weighed(fields, p);
+            Some(CheckKind::WorseThanStable { ratio: ratio?, false_alarm, of })
+        }
+        "as_good_as_stable" => {
+            let ratio = fields.read("as_good_as_stable", scalar::times, p);
+            let false_pass = fields.read("false_pass", scalar::share, p).unwrap_or(0.05);
+            let unclear = fields.read("unclear", scalar::unclear, p).unwrap_or_default();
+            Some(CheckKind::AsGoodAsStable { ratio: ratio?, false_pass, unclear })
+        }
+        "objective" => {
+            let kept = fields.read("objective", scalar::share, p);
+            let false_alarm = fields.read("false_alarm", scalar::share, p).unwrap_or(0.01);
+            // As people write it: 99.9 % leaves 0.1 %, to the last digit.
+            let allowed = ((1.0 - kept?) * 1e12).round() / 1e12;
+            Some(CheckKind::Objective { allowed, false_alarm })
         }
         "gate" => fields.read("gate", gate_name, p).map(|gate| CheckKind::Gate { gate }),
         "all" => Some(CheckKind::All(parts(fields, "all", depth, p))),
@@ -92,8 +120,33 @@ fn kind(fields: &mut Fields<'_>, depth: usize, p: &mut Vec<Problem>) -> Option<C
             Some(CheckKind::Not(Box::new(part_kind(part, depth, p))))
         }
         _ if fields.shows("significance") => ab(fields, p),
+        _ if fields.shows("mann_whitney") => mann_whitney(fields, p),
         _ => threshold(fields, p),
     }
+}
+
+/// Reads what evidence weighs: one word, or several with their weights.
+fn weighed(fields: &mut Fields<'_>, p: &mut Vec<Problem>) -> Vec<Weighed> {
+    const ALL: [Evident; 2] = [Evident::Errors, Evident::Latency];
+    let several = |node: &Node| matches!(node.value, Value::Map(_));
+    if !fields.node("of").is_some_and(several) {
+        let what = fields.read("of", scalar::evident, p);
+        return what.map(|what| Weighed::new(what, 1.0)).into_iter().collect();
+    }
+    let Some(mut of) = fields.map("of", p) else { return Vec::new() };
+    let weight = |what: Evident, of: &mut Fields<'_>, p: &mut Vec<Problem>| {
+        of.read(what.as_str(), scalar::number, p).map(|weight| Weighed::new(what, weight))
+    };
+    let weighed = ALL.into_iter().filter_map(|what| weight(what, &mut of, p)).collect();
+    of.close(p);
+    weighed
+}
+
+fn mann_whitney(fields: &mut Fields<'_>, p: &mut Vec<Problem>) -> Option<CheckKind> {
+    let metric = fields.read("metric", scalar::metric, p);
+    let ratio = fields.read("mann_whitney", scalar::times, p);
+    fields.read("at", scalar::stage_end, p);
+    Some(CheckKind::MannWhitney { metric: metric?, ratio: ratio? })
 }
 
 fn parts(

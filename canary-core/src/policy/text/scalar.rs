@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::node::{Node, Value};
-use crate::policy::{Comparison, Drift, How, Limit, Metric, Otherwise, Scale, Then, Unit};
+use crate::policy::{
+    Comparison, Drift, Evident, How, Limit, Metric, Otherwise, Scale, Then, Unclear, Unit,
+};
 use crate::value::Weight;
 
 /// What could not be read: what was found there is added by the caller.
@@ -111,6 +113,23 @@ pub(super) fn metric(node: &Node) -> Result<Metric, Expected> {
     let expected = "error_rate, success_rate, request_rate, latency.p50 to latency.p99.9, \
                     or a name that the metric source knows";
     text(node).and_then(|text| text.parse().map_err(|_| expected))
+}
+
+pub(super) fn evident(node: &Node) -> Result<Evident, Expected> {
+    match text(node)?.as_str() {
+        "errors" => Ok(Evident::Errors),
+        "latency" => Ok(Evident::Latency),
+        _ => Err("`errors`, `latency`, or both with weights such as `{ errors: 2, latency: 1 }`"),
+    }
+}
+
+pub(super) fn unclear(node: &Node) -> Result<Unclear, Expected> {
+    match text(node)?.as_str() {
+        "go_on" => Ok(Unclear::GoOn),
+        "hold" => Ok(Unclear::Hold),
+        "ask" => Ok(Unclear::Ask),
+        _ => Err("one of go_on, hold, ask"),
+    }
 }
 
 pub(super) fn number(node: &Node) -> Result<f64, Expected> {

@@ -4,7 +4,7 @@ use super::DAY_MS;
 use super::found::Found;
 use super::metrics::{absolute, is_score};
 use crate::policy::{
-    Check, CheckKind, Comparison, Limit, MAX_DEPTH, Metric, PolicySpec, Then, Unit,
+    Check, CheckKind, Comparison, Limit, MAX_DEPTH, Metric, PolicySpec, Then, Unit, Weighed,
 };
 use crate::value::Signal;
 
@@ -24,10 +24,16 @@ pub(super) fn whole(path: &str, check: &Check, spec: &PolicySpec, found: &mut Fo
 /// Tells whether something that failed once can never pass again.
 fn lasts(kind: &CheckKind) -> bool {
     match kind {
-        CheckKind::WorseThanStable { .. } | CheckKind::Ab { .. } => true,
+        CheckKind::WorseThanStable { .. }
+        | CheckKind::Ab { .. }
+        | CheckKind::MannWhitney { .. } => true,
         CheckKind::Any(parts) => parts.iter().any(lasts),
         CheckKind::All(parts) => !parts.is_empty() && parts.iter().all(lasts),
-        CheckKind::Threshold { .. } | CheckKind::Gate { .. } | CheckKind::Not(_) => false,
+        CheckKind::Threshold { .. }
+        | CheckKind::AsGoodAsStable { .. }
+        | CheckKind::Objective { .. }
+        | CheckKind::Gate { .. }
+        | CheckKind::Not(_) => false,
     }
 }
 
@@ -57,8 +63,19 @@ impl Reader<'_> {
                 );
                 self.details(path, metric, (*for_ms, *samples), found);
             }
-            CheckKind::WorseThanStable { ratio, false_alarm } => {
+            CheckKind::WorseThanStable { ratio, false_alarm, of } => {
                 self.evidence(path, *ratio, *false_alarm, found);
+                self.weighed(path, of, found);
+            }
+            CheckKind::AsGoodAsStable { ratio, false_pass, .. } => {
+                self.as_good(path, (*ratio, *false_pass), depth, found);
+            }
+            CheckKind::Objective { allowed, false_alarm } => {
+                self.objective(path, *allowed, *false_alarm, found);
+            }
+            CheckKind::MannWhitney { metric, ratio } => {
+                self.metric(path, metric, found);
+                self.mann_whitney(path, metric, *ratio, depth, found);
             }
             CheckKind::Ab { metric, significance, samples } => {
                 self.metric(path, metric, found);
@@ -211,7 +228,95 @@ impl Reader<'_> {
                 "expected how many requests each side must have had, such as `10000`",
             );
         }
+        self.alone(path, depth, found);
+    }
+
+    fn weighed(&self, path: &str, of: &[Weighed], found: &mut Found) {
+        let name = self.name;
+        for (i, Weighed { what, weight }) in of.iter().enumerate() {
+            if !(weight.is_finite() && (1e-6..=1e6).contains(weight)) {
+                found.add(
+                    format!("{path}.of.{}", what.as_str()),
+                    format!("check `{name}`: a weight of {weight} weighs nothing"),
+                    "expected more than 0, such as `{ errors: 2, latency: 1 }`",
+                );
+            }
+            if of[..i].iter().any(|other| other.what == *what) {
+                found.add(
+                    format!("{path}.of"),
+                    format!("check `{name}` weighs {} twice", what.as_str()),
+                    "write it once",
+                );
+            }
+        }
+    }
+
+    fn as_good(
+        &self,
+        path: &str,
+        (ratio, false_pass): (f64, f64),
+        depth: usize,
+        found: &mut Found,
+    ) {
+        if !(ratio.is_finite() && ratio > 1.0 && ratio <= 100.0) {
+            found.add(
+                format!("{path}.as_good_as_stable"),
+                format!("check `{}`: nobody can show a ratio below {ratio}", self.name),
+                "expected more than 1 and at most 100 times, such as `2x`",
+            );
+        }
+        let path_of = format!("{path}.false_pass");
+        self.probability(&path_of, "probability of a false pass", false_pass, found);
+        self.alone(path, depth, found);
+    }
+
+    fn objective(&self, path: &str, allowed: f64, false_alarm: f64, found: &mut Found) {
+        if !(allowed.is_finite() && (1e-9..=0.5).contains(&allowed)) {
+            found.add(
+                format!("{path}.objective"),
+                format!(
+                    "check `{}`: an objective of {} cannot be judged",
+                    self.name,
+                    Unit::Share.show(1.0 - allowed)
+                ),
+                "expected at least 50% and less than 100%, such as `99.9%`",
+            );
+        }
+        let path = format!("{path}.false_alarm");
+        self.probability(&path, "false-alarm probability", false_alarm, found);
+    }
+
+    fn mann_whitney(
+        &self,
+        path: &str,
+        metric: &Metric,
+        ratio: f64,
+        depth: usize,
+        found: &mut Found,
+    ) {
+        let name = self.name;
+        if matches!(metric, Metric::SuccessRate | Metric::RequestRate) || is_score(metric, self.spec)
+        {
+            found.add(
+                format!("{path}.metric"),
+                format!("check `{name}`: more of `{metric}` is not worse"),
+                "expected a metric of which more is worse, such as error_rate or latency.p95",
+            );
+        }
+        if !(ratio.is_finite() && (1.0..=100.0).contains(&ratio)) {
+            found.add(
+                format!("{path}.mann_whitney"),
+                format!("check `{name}`: a mean {ratio} times stable's is no limit"),
+                "expected 1 to 100 times, such as `1.1x`",
+            );
+        }
+        self.alone(path, depth, found);
+    }
+
+    /// Refuses to be a part of another check what is judged once, at the end of a stage.
+    fn alone(&self, path: &str, depth: usize, found: &mut Found) {
         if depth > 1 {
+            let name = self.name;
             found.add(
                 path,
                 format!("check `{name}`: a comparison is made once, at the end of a stage, and is no part of another check"),
