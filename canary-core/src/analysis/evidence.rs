@@ -24,10 +24,10 @@ use super::bet::Bet;
 use super::log::{add_exp, log_mass, mean_exp_plus};
 use super::{Starts, Tick};
 
-const RATIOS: [f64; 8] = [1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
+pub(super) const RATIOS: [f64; 8] = [1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
 const STAKES: [f64; 7] = [1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
 const CLUSTER: f64 = 20.0;
-const CLUSTER_CAP: f64 = 1.5;
+pub(super) const CLUSTER_CAP: f64 = 1.5;
 
 /// Says what is still innocent, and how sure one must be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,6 +48,21 @@ impl EvidenceLimits {
     pub fn new(ratio: f64, false_alarm: f64, starts: Starts) -> Self {
         let (ln_odds, ln_ratios) = (-libm::log(false_alarm), RATIOS.map(libm::log));
         Self { ratio, false_alarm, starts, ln_odds, ln_ratios }
+    }
+
+    /// Returns how many times stable's error rate is still well.
+    pub(super) const fn ratio(&self) -> f64 {
+        self.ratio
+    }
+
+    /// Returns the odds that convict, as a logarithm.
+    pub(super) const fn ln_odds(&self) -> f64 {
+        self.ln_odds
+    }
+
+    /// Returns when the processes start again.
+    pub(super) const fn starts(&self) -> Starts {
+        self.starts
     }
 
     /// Returns the probability of ever convicting an innocent canary.
@@ -102,6 +117,21 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    /// Puts what the three processes come to together with whether each has reached its limit.
+    pub(super) const fn of(
+        [ln_ratio, ln_tick, ln_cluster]: [f64; 3],
+        [ratio, tick, cluster]: [bool; 3],
+    ) -> Self {
+        Self { ln_ratio, ln_tick, ln_cluster, convicted: ratio && (tick || cluster) }
+    }
+
+    /// Returns what each process must reach, given the odds that convict: either of the last two will do, so
+    /// they need twice as much.
+    pub(super) const fn needed(ln_odds: f64) -> [f64; 3] {
+        let twice = ln_odds + std::f64::consts::LN_2;
+        [ln_odds, twice, twice]
+    }
+
     /// Returns the odds against the canary that count towards a conviction: what the rule still lacks is
     /// in the weaker of the ratio process and the better of the two others (those at half their odds).
     #[must_use]
@@ -116,12 +146,25 @@ impl EvidenceState {
     ///
     /// `live` is the time since the first tick that was added. A tick in which one side has no requests adds nothing.
     pub fn add(&mut self, limits: &EvidenceLimits, tick: Tick, live: Duration) -> Evidence {
+        self.add_dispersed(limits, tick, live, 1.0)
+    }
+
+    /// Adds one tick's counts where errors scatter more than independent ones: what the ratio process gains is
+    /// divided by `factor` (1 or more), the [`Dispersion`](super::Dispersion) of the ticks before this one.
+    pub fn add_dispersed(
+        &mut self,
+        limits: &EvidenceLimits,
+        tick: Tick,
+        live: Duration,
+        factor: f64,
+    ) -> Evidence {
         self.start_due(limits, live);
+        let part = 1.0 / factor.max(1.0);
         // Most ticks see no error, and say nothing.
         if let Some(bet) = Bet::new(limits.ratio, tick.canary, tick.stable) {
             for (i, multiple) in RATIOS.into_iter().enumerate() {
                 let gain = bet.ratio(multiple, limits.ln_ratios[i]);
-                self.ratio[i] = finite(self.ratio[i] + gain);
+                self.ratio[i] = finite(self.ratio[i] + gain * part);
                 self.cluster[i] = finite(self.cluster[i] + (gain / CLUSTER).min(CLUSTER_CAP));
             }
             for (m, multiple) in self.tick.iter_mut().zip(STAKES) {
@@ -133,8 +176,7 @@ impl EvidenceState {
                 mean_exp_plus(&self.tick, waiting),
                 mean_exp_plus(&self.cluster, waiting),
             ];
-            let twice = limits.ln_odds + std::f64::consts::LN_2;
-            for (i, needed) in [limits.ln_odds, twice, twice].into_iter().enumerate() {
+            for (i, needed) in Evidence::needed(limits.ln_odds).into_iter().enumerate() {
                 self.latched[i] |= self.ln[i] >= needed;
             }
         }
@@ -158,9 +200,7 @@ impl EvidenceState {
     /// Returns the evidence so far.
     #[must_use]
     pub const fn evidence(&self) -> Evidence {
-        let [ln_ratio, ln_tick, ln_cluster] = self.ln;
-        let [ratio, tick, cluster] = self.latched;
-        Evidence { ln_ratio, ln_tick, ln_cluster, convicted: ratio && (tick || cluster) }
+        Evidence::of(self.ln, self.latched)
     }
 }
 

@@ -23,6 +23,13 @@ pub(super) fn mean_exp_plus(values: &[f64], rest: f64) -> f64 {
     highest + libm::log(weight * sum + exp_beside_one(rest - highest))
 }
 
+/// Returns `ln(Σ w e^x)` for as many values as there are weights.
+pub(super) fn weighted_sum(values: &[f64], weights: &[f64]) -> f64 {
+    let pairs = || values.iter().zip(weights);
+    let highest = pairs().map(|(x, _)| *x).fold(f64::MIN, f64::max);
+    highest + libm::log(pairs().map(|(x, w)| w * exp_beside_one(x - highest)).sum())
+}
+
 /// Returns `e^x`, and 0 where that is too little to change a sum with 1.
 fn exp_beside_one(x: f64) -> f64 {
     if x < -40.0 { 0.0 } else { libm::exp(x) }

@@ -5,26 +5,40 @@
 //! whole rollout.
 
 mod bet;
+mod combine;
+mod dispersion;
 mod evidence;
+mod explain;
 #[cfg(test)]
 mod fixtures;
 mod hard_limit;
 mod log;
+mod mann_whitney;
 mod noninferiority;
 mod objective;
+mod plan;
+mod pods;
 mod proportions;
 mod score;
 mod sequence;
 mod special;
 mod starts;
+mod tail;
 mod window;
 
+pub use combine::{CombinedLimits, CombinedState, InvalidWeights};
+pub use dispersion::Dispersion;
 pub use evidence::{Evidence, EvidenceLimits, EvidenceState};
+pub use explain::Explained;
 pub use hard_limit::hard_limit;
+pub use mann_whitney::MannWhitney;
 pub use noninferiority::{NonInferiority, NonInferiorityLimits, NonInferiorityState};
 pub use objective::{Objective, SharpestAt, rate_bounds};
+pub use plan::{Needed, StageTraffic};
+pub use pods::{OnePod, PodEvidence};
 pub use proportions::worse_by_chance;
 pub use score::{grade, health_score};
 pub use sequence::{RatioBounds, RatioSequence};
 pub use starts::Starts;
+pub use tail::TailState;
 pub use window::{Refused, Streak, Tick};

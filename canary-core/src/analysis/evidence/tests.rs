@@ -99,6 +99,23 @@ fn the_cluster_process_is_capped() {
 }
 
 #[test]
+fn scattered_errors_count_for_less() {
+    let limits = EvidenceLimits::new(1.0, 0.01, Starts::over(Duration::ZERO));
+    for (factors, expected) in [
+        ([3.0; 8], 4.911_722_553_700_726_3),
+        ([1.0, 1.0, 2.0, 2.0, 2.0, 3.0, 3.0, 3.0], 5.723_390_529_031_555_6),
+        // Less than 1 is none.
+        ([0.5; 8], 16.566_018_151_580_531),
+    ] {
+        let mut state = EvidenceState::default();
+        for (t, factor) in STREAM.into_iter().zip(factors) {
+            let _ = state.add_dispersed(&limits, tick(t), Duration::ZERO, factor);
+        }
+        close(state.evidence().ln_ratio, expected);
+    }
+}
+
+#[test]
 fn counts_at_the_edge_of_what_is_exact_give_the_reference_values() {
     const MANY: u64 = (1 << 53) - 1;
     let once = Starts::over(Duration::ZERO);

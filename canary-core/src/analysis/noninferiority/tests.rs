@@ -1,5 +1,7 @@
 //! Vectors computed with 50 digits (mpmath), and the bound itself.
 
+#![allow(clippy::excessive_precision, reason = "the reference values as they were computed")]
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,5 +1,7 @@
 //! Vectors computed with 50 digits (mpmath) at the doubles as they are written here.
 
+#![allow(clippy::excessive_precision, reason = "the reference values as they were computed")]
+
 use proptest::prelude::*;
 
 use super::*;
@@ -29,7 +31,7 @@ fn the_cumulant_function_of_one_trial() {
         (0.01, -1e-3, 4.948_383_387_926_265_12e-9),
         (0.3, 0.5, 0.027_825_113_937_635_635_1),
         (0.3, -0.5, 0.024_390_515_085_868_470_7),
-        (0.3, 0.51, 0.028_977_629_727_725_760_4),
+        (0.3, 0.51, 0.028_977_629_727_625_760_4),
         (0.9, -0.2, 0.001_898_738_542_800_812_59),
         (1e-9, 3.0, 1.608_553_674_105_881_12e-8),
         (1e-9, 25.0, 4.290_526_528_093_400_98),
@@ -37,7 +39,7 @@ fn the_cumulant_function_of_one_trial() {
         (0.999, -700.0, 692.392_244_721_017_863),
         (0.5, 1e4, 4_999.306_852_819_440_05),
     ] {
-        relative(cumulant(p, 1.0 - p, s), expected, 3e-14);
+        relative(cumulant(p, 1.0 - p, s), expected, 1e-14);
     }
 }
 

@@ -1,0 +1,126 @@
+//! One decision from the evidence of several metrics, or of several boundaries of one.
+//!
+//! A weighted mean of processes that each stay fair is fair itself, however they depend on each other. So each
+//! process is averaged as it is now, and the averages are latched; latched values are never averaged.
+
+use serde::{Deserialize, Serialize};
+
+use super::Evidence;
+use super::log::weighted_sum;
+
+/// How many parts there may be.
+const MOST: usize = 32;
+
+/// Says how much each part weighs, and how sure one must be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CombinedLimits {
+    /// The first `parts` add up to 1, and no other counts.
+    weights: [f64; MOST],
+    parts: usize,
+    /// The odds that convict, as a logarithm.
+    ln_odds: f64,
+}
+
+/// Tells that numbers cannot be weights.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidWeights {
+    /// Too few or too many.
+    #[error("{0} parts cannot be combined: expected 1 to {MOST}")]
+    Number(usize),
+    /// A weight that weighs nothing.
+    #[error("a weight must be finite and above 0; {0} is not")]
+    Weight(f64),
+}
+
+impl CombinedLimits {
+    /// Takes the parts' weights, of which only the proportions matter, and the probability of ever convicting an
+    /// innocent canary.
+    ///
+    /// # Errors
+    /// [`InvalidWeights`] unless there are 1 to 32 of them, all finite and above 0.
+    pub fn new(weights: &[f64], false_alarm: f64) -> Result<Self, InvalidWeights> {
+        if !(1..=MOST).contains(&weights.len()) {
+            return Err(InvalidWeights::Number(weights.len()));
+        }
+        if let Some(wrong) = weights.iter().find(|weight| !(weight.is_finite() && **weight > 0.0)) {
+            return Err(InvalidWeights::Weight(*wrong));
+        }
+        // By the largest first, so that their sum is finite.
+        let largest = weights.iter().copied().fold(0.0, f64::max);
+        let sum: f64 = weights.iter().map(|weight| weight / largest).sum();
+        let mut all = [0.0; MOST];
+        for (mine, weight) in all.iter_mut().zip(weights) {
+            *mine = weight / largest / sum;
+        }
+        Ok(Self { weights: all, parts: weights.len(), ln_odds: -libm::log(false_alarm) })
+    }
+
+    /// Weighs this many parts equally, given the odds that convict as a logarithm.
+    #[expect(clippy::cast_precision_loss, reason = "at most 32 parts")]
+    pub(super) fn equal(parts: usize, ln_odds: f64) -> Self {
+        let parts = parts.clamp(1, MOST);
+        Self { weights: [1.0 / parts as f64; MOST], parts, ln_odds }
+    }
+
+    fn weights(&self) -> &[f64] {
+        &self.weights[..self.parts]
+    }
+}
+
+/// Combines the evidence of several parts; small and `Copy`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CombinedState {
+    /// What each process comes to, as a logarithm: ratio, tick and cluster.
+    ln: [f64; 3],
+    /// Whether each process has reached its limit, latched.
+    latched: [bool; 3],
+    /// For each process a bit for each part that reached the limit by itself, latched.
+    alone: [u32; 3],
+}
+
+impl CombinedState {
+    /// Takes in what the parts' evidence is now, in the order of their weights, and returns what it comes to. A
+    /// part that is missing weighs as one without evidence.
+    pub fn add(
+        &mut self,
+        limits: &CombinedLimits,
+        parts: impl IntoIterator<Item = Evidence>,
+    ) -> Evidence {
+        let mut ln = [[0.0; MOST]; 3];
+        for (i, part) in parts.into_iter().take(limits.parts).enumerate() {
+            for (p, value) in [part.ln_ratio, part.ln_tick, part.ln_cluster].into_iter().enumerate()
+            {
+                ln[p][i] = value;
+            }
+        }
+        for (p, needed) in Evidence::needed(limits.ln_odds).into_iter().enumerate() {
+            self.ln[p] = weighted_sum(&ln[p], limits.weights());
+            self.latched[p] |= self.ln[p] >= needed;
+            for (i, weight) in limits.weights().iter().enumerate() {
+                // Most parts are far from it.
+                if ln[p][i] >= needed && ln[p][i] + libm::log(*weight) >= needed {
+                    self.alone[p] |= 1 << i;
+                }
+            }
+        }
+        self.evidence()
+    }
+
+    /// Returns the evidence so far.
+    #[must_use]
+    pub const fn evidence(&self) -> Evidence {
+        Evidence::of(self.ln, self.latched)
+    }
+
+    /// Returns the positions of the parts that convict the canary by themselves, with their weight. There may be
+    /// none where several convict it together.
+    pub fn culprits(&self) -> impl Iterator<Item = usize> + use<> {
+        let [ratio, tick, cluster] = self.alone;
+        let culprits = ratio & (tick | cluster);
+        (0..MOST).filter(move |i| culprits >> i & 1 == 1)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! The figures of the plan, and that its two directions agree.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::analysis::Starts;
+use crate::analysis::fixtures::relative;
+
+const EVERY: Duration = Duration::from_secs(15);
+
+fn limits(ratio: f64, mixed: Duration) -> EvidenceLimits {
+    EvidenceLimits::new(ratio, 0.01, Starts::over(mixed))
+}
+
+#[test]
+fn requests_that_half_of_the_rollouts_need() {
+    let once = limits(1.0, Duration::ZERO);
+    for (share, requests) in
+        [(0.01, 523_885.0), (0.05, 111_502.0), (0.25, 30_981.0), (0.5, 25_550.0), (0.9, 80_229.0)]
+    {
+        let needed = StageTraffic::new(share, 0.001, 100.0, EVERY).needed(&once, 3.0).unwrap();
+        relative(needed.requests, requests, 2e-5);
+        relative(needed.requests_mostly, 1.3 * requests, 2e-5);
+        relative(needed.hold.as_secs_f64(), requests / 100.0, 2e-5);
+    }
+}
+
+#[test]
+fn later_starts_cost_a_factor_of_two_in_odds() {
+    let traffic = StageTraffic::new(0.5, 0.001, 100.0, EVERY);
+    let once = traffic.needed(&limits(1.0, Duration::ZERO), 3.0).unwrap();
+    let again = traffic.needed(&limits(1.0, Duration::from_secs(1800)), 3.0).unwrap();
+    relative(again.requests / once.requests, (1600.0_f64).ln() / (800.0_f64).ln(), 1e-12);
+}
+
+#[test]
+fn some_looks_are_needed_however_bad_the_canary_is() {
+    let once = limits(1.0, Duration::ZERO);
+    // At 1 % the canary's share of the errors is 1 %: two looks of ln 100 are more than ln 200. At 50 % the
+    // capped looks of the cluster process are the faster ones: ln 200 / 1.5.
+    for (share, looks) in [(0.01, 2), (0.05, 2), (0.5, 4), (0.9, 4)] {
+        let broken = StageTraffic::new(share, 0.001, 1e6, EVERY).needed(&once, 1000.0).unwrap();
+        assert_eq!((broken.looks, broken.hold), (looks, EVERY * looks), "{share}");
+    }
+}
+
+#[test]
+fn what_cannot_be_seen_has_no_plan() {
+    let once = limits(1.25, Duration::ZERO);
+    let traffic = |share, base, per_second| StageTraffic::new(share, base, per_second, EVERY);
+    assert_eq!(traffic(0.5, 0.001, 100.0).needed(&once, 1.25), None);
+    assert_eq!(traffic(0.5, 0.001, 100.0).needed(&once, 0.5), None);
+    assert_eq!(traffic(0.0, 0.001, 100.0).needed(&once, 3.0), None);
+    assert_eq!(traffic(1.0, 0.001, 100.0).needed(&once, 3.0), None);
+    assert_eq!(traffic(0.5, 0.0, 100.0).needed(&once, 3.0), None);
+    assert_eq!(traffic(0.5, 0.001, 0.0).needed(&once, 3.0), None);
+    assert_eq!(traffic(0.5, 0.0, 100.0).detects(&once, Duration::MAX), None);
+    assert_eq!(traffic(0.5, 0.001, 100.0).detects(&once, EVERY), None);
+}
+
+proptest! {
+    #[test]
+    fn what_a_stage_detects_takes_that_stage(
+        share in 0.01_f64..0.99, base in 1e-5_f64..0.05, per_second in 1.0_f64..10_000.0,
+        minutes in 2_u64..600, ratio in 1.0_f64..2.0,
+    ) {
+        let (traffic, limits) = (StageTraffic::new(share, base, per_second, EVERY), limits(ratio, Duration::from_secs(3600)));
+        let within = Duration::from_secs(60 * minutes);
+        if let Some(times) = traffic.detects(&limits, within) {
+            prop_assert!(times > ratio);
+            prop_assert!(traffic.needed(&limits, times).unwrap().hold_mostly <= within);
+            let less = ratio + 0.999 * (times - ratio);
+            let longer = traffic.needed(&limits, less).is_none_or(|needed| needed.hold_mostly > within);
+            prop_assert!(longer, "{less} is seen as well as {times}");
+        }
+    }
+
+    #[test]
+    fn a_worse_canary_is_seen_sooner(
+        share in 0.01_f64..0.99, base in 1e-5_f64..0.01, times in 1.5_f64..50.0, worse in 1.01_f64..2.0,
+    ) {
+        let (traffic, limits) = (StageTraffic::new(share, base, 100.0, EVERY), limits(1.25, Duration::ZERO));
+        let (bad, worse) = (traffic.needed(&limits, times), traffic.needed(&limits, times * worse).unwrap());
+        prop_assert!(bad.is_none_or(|bad| worse.requests < bad.requests && worse.hold <= bad.hold));
+    }
+}
