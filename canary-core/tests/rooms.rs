@@ -11,7 +11,7 @@ const MAY_IMPORT: [(&str, &[&str]); 16] = [
     ("policy", &["value"]),
     ("analysis", &["value", "policy"]),
     ("lint", &["value", "policy", "analysis"]),
-    ("record", &["value", "policy"]),
+    ("record", &["value", "policy", "analysis"]),
     ("report", &["value", "policy", "record"]),
     ("ports", &["value", "policy", "record", "rollout"]),
     // Of the ports the machine knows the words (`Call`, `Applied`, `Decision`), never a trait.

@@ -40,7 +40,7 @@ pub struct RatioSequence {
 }
 
 /// Says between which ratios the canary's error rate is of stable's.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RatioBounds {
     /// At least so many times stable's; 0 where nothing is known.

@@ -9,7 +9,7 @@ use crate::value::{Span, millis};
 pub(super) fn findings(policy: &Policy, assumptions: &Assumptions, found: &mut Vec<Finding>) {
     for (i, check) in policy.checks().iter().enumerate() {
         let path = format!("checks[{i}]");
-        if let CheckKind::WorseThanStable { ratio, false_alarm } = check.kind {
+        if let CheckKind::WorseThanStable { ratio, false_alarm, .. } = check.kind {
             evidence(&path, policy, check, (ratio, false_alarm), found);
         }
         only_at_gates(&path, policy, check, found);

@@ -24,7 +24,7 @@ pub(super) fn findings(policy: &Policy, assumptions: &Assumptions, found: &mut V
         samples_of_check(&path, policy, check, rate, found);
         if let Some(base) = assumptions.base_error_rate {
             false_alarms(&path, policy, check, (rate, base), found);
-            if let CheckKind::WorseThanStable { ratio, false_alarm } = check.kind {
+            if let CheckKind::WorseThanStable { ratio, false_alarm, .. } = check.kind {
                 slow_evidence(&path, policy, check, (ratio, false_alarm), (rate, base), found);
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CheckKind, Comparison, Limit, Metric, Patience, Then};
+use super::{CheckKind, Comparison, Limit, Metric, Patience, Then, Unclear, Weighed};
 use crate::value::{GateName, Span, Weight, millis};
 
 /// Describes one check.
@@ -119,6 +119,32 @@ impl Check {
     #[must_use]
     pub fn worse_than_stable(name: impl Into<Arc<str>>, ratio: f64) -> Self {
         Self::new(name, CheckKind::WorseThanStable { ratio, false_alarm: 0.01, of: Vec::new() })
+    }
+
+    /// Takes the canary back on evidence that it is more than `ratio` times as bad as stable in what is weighed,
+    /// with at most one false alarm in a hundred rollouts.
+    #[must_use]
+    pub fn worse_in(
+        name: impl Into<Arc<str>>,
+        ratio: f64,
+        of: impl IntoIterator<Item = Weighed>,
+    ) -> Self {
+        let of = of.into_iter().collect();
+        Self::new(name, CheckKind::WorseThanStable { ratio, false_alarm: 0.01, of })
+    }
+
+    /// Lets the canary have all of the traffic only on evidence that it fails less than `ratio` times as often as
+    /// stable, with at most one in twenty that does not.
+    #[must_use]
+    pub fn as_good_as_stable(name: impl Into<Arc<str>>, ratio: f64, unclear: Unclear) -> Self {
+        Self::new(name, CheckKind::AsGoodAsStable { ratio, false_pass: 0.05, unclear })
+    }
+
+    /// Holds on evidence that more than this share of the canary's requests of a stage fail, with at most one false
+    /// alarm in a hundred stages.
+    #[must_use]
+    pub fn objective(name: impl Into<Arc<str>>, allowed: f64) -> Self {
+        Self::new(name, CheckKind::Objective { allowed, false_alarm: 0.01 }).then(Then::Hold)
     }
 
     /// Takes the canary back while a metric is above a number.

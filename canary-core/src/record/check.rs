@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::analysis::RatioBounds;
 use crate::policy::{Comparison, Metric, Then};
 use crate::value::{BySide, Counts, Failure, GateName, Reading, Signal};
 
@@ -164,6 +165,48 @@ pub enum Finding {
         odds: f64,
         /// The odds that convict.
         needed: f64,
+        /// What else a person wants to know, where it decides something: it convicts, or a stage ends.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grounds: Option<Box<Grounds>>,
+    },
+    /// Evidence that the canary is as good as stable.
+    AsGood {
+        /// Requests that were weighed.
+        requests: BySide<Counts>,
+        /// How many times stable's error rate would be too much.
+        ratio: f64,
+        /// The odds against a canary that is that bad.
+        odds: f64,
+        /// The odds that are enough.
+        needed: f64,
+    },
+    /// Evidence that the canary misses an objective in this stage.
+    Objective {
+        /// The canary's requests in the stage.
+        requests: Counts,
+        /// The share that may fail, 0 to 1.
+        allowed: f64,
+        /// The odds against keeping it.
+        odds: f64,
+        /// The odds that are enough.
+        needed: f64,
+    },
+    /// A rank test of both sides' numbers over a stage.
+    Ranks {
+        /// The metric.
+        metric: Metric,
+        /// Each side's mean.
+        means: BySide<Option<f64>>,
+        /// How many points of each side there are.
+        points: usize,
+        /// How many it takes.
+        needed: usize,
+        /// How probable so large a difference is by chance; `None` where there are too few points.
+        p_value: Option<f64>,
+        /// Between which shifts of the canary against stable the difference lies, in the metric's unit.
+        shift: Option<[f64; 2]>,
+        /// How many times stable's mean is still well.
+        ratio: f64,
     },
     /// The hard limit on one window.
     HardLimit {
@@ -217,6 +260,30 @@ impl Finding {
             _ => None,
         }
     }
+}
+
+/// Says what is behind a decision by evidence.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Grounds {
+    /// Between how many times stable's error rate the canary's lies, where errors were weighed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<RatioBounds>,
+    /// How sure that is, 0 to 1.
+    #[serde(default)]
+    pub confidence: f64,
+    /// The bounds of the histogram at which latency was weighed, in milliseconds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bounds_ms: Vec<f64>,
+    /// Of several things that were weighed, those that convict by themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub culprits: Vec<String>,
+    /// The one pod without which there would be no such evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub one_pod: Option<String>,
+    /// How many times more stable's errors scatter among its pods than independent ones would, where they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dispersion: Option<f64>,
 }
 
 /// Says how the parts of a check are put together.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{CheckResult, Finding, PartResult, PartScore, Silent, Verdict};
+use super::{CheckResult, Finding, PartResult, PartScore, Silent, Verdict, weighed};
 use crate::policy::{Metric, Unit};
 use crate::value::{BySide, Counts, Span};
 
@@ -55,10 +55,14 @@ fn in_words(verdict: Verdict, finding: &Finding) -> &'static str {
         Verdict::Inconclusive => match finding {
             Finding::Gate { .. } => "waits",
             Finding::Combined { .. } => "cannot be told yet",
+            Finding::AsGood { .. } => "is not shown yet",
             _ => "has too few requests to judge",
         },
         Verdict::Pending => "waits for newer samples",
-        Verdict::NotApplicable => "does not apply",
+        Verdict::NotApplicable => match finding {
+            Finding::AsGood { .. } => "is not asked yet",
+            _ => "does not apply",
+        },
     }
 }
 
@@ -82,14 +86,10 @@ impl Finding {
                 f.write_str("; of ")?;
                 list(f, parts, ", ")
             }
-            Self::Evidence { requests, odds, needed } => {
-                failures(f, requests)?;
-                write!(
-                    f,
-                    "; evidence {} : 1 against the canary, {needed:.0} : 1 takes it back",
-                    odds_in_words(*odds)
-                )
-            }
+            Self::Evidence { .. }
+            | Self::AsGood { .. }
+            | Self::Objective { .. }
+            | Self::Ranks { .. } => weighed::tell(self, f),
             Self::Ab { metric, beyond_ms, rates, samples, needed, p_value, significance } => {
                 ab(f, metric, *beyond_ms, rates, samples)?;
                 match p_value {
@@ -157,7 +157,7 @@ fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, all: &[T], between: &str) -
     Ok(())
 }
 
-fn shown(metric: &Metric, value: Option<f64>) -> String {
+pub(super) fn shown(metric: &Metric, value: Option<f64>) -> String {
     value.map_or_else(|| "unknown".to_owned(), |value| metric.unit().show(value))
 }
 
@@ -205,14 +205,6 @@ fn ab(
         show(rates.stable),
         samples.stable
     )
-}
-
-fn odds_in_words(odds: f64) -> String {
-    match odds {
-        odds if odds >= 1e6 => "more than 1000000".to_owned(),
-        odds if odds >= 10.0 => format!("{odds:.0}"),
-        odds => format!("{odds:.1}"),
-    }
 }
 
 #[cfg(test)]

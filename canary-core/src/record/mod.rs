@@ -8,10 +8,13 @@ mod combined;
 mod findings;
 mod outcome;
 mod show;
+mod weighed;
 
 pub(crate) use findings::rate;
 
-pub use check::{CheckResult, Combination, Finding, PartResult, PartScore, Silent, Verdict};
+pub use check::{
+    CheckResult, Combination, Finding, Grounds, PartResult, PartScore, Silent, Verdict,
+};
 pub use outcome::{Outcome, Reason};
 
 use serde::{Deserialize, Serialize};

@@ -21,7 +21,9 @@ pub use id::{
     Actor, CommandId, EffectId, Epoch, GateName, InvalidName, Revision, RolloutId, StageRef,
     Target, Version,
 };
-pub use reading::{BySide, Counts, InvalidReading, Measured, Query, Reading, Side, Signal};
+pub use reading::{
+    BySide, Counts, InvalidReading, Measured, PodCounts, Query, Reading, Side, Signal,
+};
 pub(crate) use time::Span;
 pub use time::{Timestamp, Window, millis};
 pub use traffic::Traffic;

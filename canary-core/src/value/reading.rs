@@ -57,6 +57,14 @@ impl<T> BySide<T> {
         }
     }
 
+    /// Returns one side's, to be changed.
+    pub fn get_mut(&mut self, side: Side) -> &mut T {
+        match side {
+            Side::Stable => &mut self.stable,
+            Side::Canary => &mut self.canary,
+        }
+    }
+
     /// Makes one thing for each side.
     pub fn from_fn(mut make: impl FnMut(Side) -> T) -> Self {
         Self { stable: make(Side::Stable), canary: make(Side::Canary) }
@@ -122,13 +130,46 @@ pub struct Measured {
     /// What a person should know of this reading: warnings of the server, resets, gaps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Which of the requests each of a side's pods served, where the source tells them apart.
+    #[serde(default, skip_serializing_if = "tells_none_apart")]
+    pub pods: BySide<Vec<PodCounts>>,
+}
+
+fn tells_none_apart(pods: &BySide<Vec<PodCounts>>) -> bool {
+    pods.stable.is_empty() && pods.canary.is_empty()
+}
+
+/// Tells what one pod served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PodCounts {
+    /// The pod's name.
+    pub name: Arc<str>,
+    /// Its requests.
+    pub counts: Counts,
+}
+
+impl PodCounts {
+    /// Names a pod and counts its requests.
+    #[must_use]
+    pub fn new(name: impl Into<Arc<str>>, counts: Counts) -> Self {
+        Self { name: name.into(), counts }
+    }
 }
 
 impl Measured {
     /// Puts a window and both sides' readings together.
     #[must_use]
     pub const fn new(covered: Window, stable: Reading, canary: Reading) -> Self {
-        Self { covered, sides: BySide { stable, canary }, notes: Vec::new() }
+        let pods = BySide { stable: Vec::new(), canary: Vec::new() };
+        Self { covered, sides: BySide { stable, canary }, notes: Vec::new(), pods }
+    }
+
+    /// Adds which of a side's requests each of its pods served.
+    #[must_use]
+    pub fn with_pods(mut self, side: Side, pods: Vec<PodCounts>) -> Self {
+        *self.pods.get_mut(side) = pods;
+        self
     }
 
     /// Answers that nothing newer than the cursor can be said yet.

@@ -118,7 +118,10 @@ fn a_stage_is_left_when_its_own_requests_show_what_they_must() {
 fn checks_say_what_they_look_at_and_what_follows() {
     assert_eq!(
         check("errors"),
-        Check::new("errors", CheckKind::WorseThanStable { ratio: 1.25, false_alarm: 0.005 })
+        Check::new(
+            "errors",
+            CheckKind::WorseThanStable { ratio: 1.25, false_alarm: 0.005, of: Vec::new() }
+        )
     );
     let errors = Check::above("too-many-errors", "error_rate", 0.05);
     assert_eq!(check("too-many-errors"), errors.lasting(minutes(2)).with_samples(100));

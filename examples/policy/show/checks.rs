@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use canary_core::policy::{
-    Check, CheckKind, Limit, MetricSpec, Patience, Policy, ScorePart, Then, Unit,
+    Check, CheckKind, Evident, Limit, MetricSpec, Patience, Policy, ScorePart, Then, Unclear, Unit,
+    Weighed,
 };
 use canary_core::value::Weight;
 
@@ -52,10 +53,31 @@ fn looks_at(kind: &CheckKind) -> String {
             }
             text
         }
-        CheckKind::WorseThanStable { ratio, false_alarm } => format!(
-            "evidence that requests fail more than {ratio} times as often as on stable; convicts at most {} of \
+        CheckKind::WorseThanStable { ratio, false_alarm, of } => format!(
+            "evidence that requests {} more than {ratio} times as often as on stable; convicts at most {} of \
              innocent canaries",
+            bad(of),
             percent(*false_alarm)
+        ),
+        CheckKind::AsGoodAsStable { ratio, false_pass, unclear } => format!(
+            "before all of the traffic, evidence that requests fail less than {ratio} times as often as on stable; \
+             lets at most {} of those through that do not, and without evidence {}",
+            percent(*false_pass),
+            match unclear {
+                Unclear::GoOn => "it goes on",
+                Unclear::Ask => "a person is asked",
+                _ => "it stands",
+            }
+        ),
+        CheckKind::Objective { allowed, false_alarm } => format!(
+            "evidence that more than {} of the canary's requests of a stage fail; wrong in at most {} of the stages in \
+             which no more do",
+            percent(*allowed),
+            percent(*false_alarm)
+        ),
+        CheckKind::MannWhitney { metric, ratio } => format!(
+            "at the end of each stage, whether the canary's {metric} is clearly above stable's by rank, and at least \
+             {ratio} times on average"
         ),
         CheckKind::Ab { metric, significance, samples } => format!(
             "at the end of each stage, whether the canary's {metric} is worse than stable's at {} significance, by \
@@ -67,6 +89,16 @@ fn looks_at(kind: &CheckKind) -> String {
         CheckKind::Any(parts) => joined(parts, " or "),
         CheckKind::Not(part) => format!("not ({})", looks_at(part)),
         other => format!("{other:?}"),
+    }
+}
+
+/// Says what is bad about a request.
+fn bad(of: &[Weighed]) -> &'static str {
+    match of {
+        [] => "fail",
+        [Weighed { what: Evident::Errors, .. }] => "fail",
+        [Weighed { what: Evident::Latency, .. }] => "are slow",
+        _ => "fail or are slow",
     }
 }
 

@@ -29,7 +29,7 @@ fn keys_read(text: &str) -> BTreeSet<String> {
 }
 
 /// Each map of the language, by its name in the schema, and texts that open it in each of its forms.
-const MAPS: [(&str, &[&str]); 19] = [
+const MAPS: [(&str, &[&str]); 20] = [
     ("", &["Z: 1"]),
     ("start", &["start: { Z: 1 }"]),
     ("audience", &["audience: { Z: 1 }"]),
@@ -53,7 +53,10 @@ const MAPS: [(&str, &[&str]); 19] = [
             "checks: [{ Z: 1 }]",
             "checks: [{ metric: cpu, Z: 1 }]",
             "checks: [{ metric: cpu, significance: 5%, Z: 1 }]",
+            "checks: [{ metric: cpu, mann_whitney: 2x, Z: 1 }]",
             "checks: [{ worse_than_stable: 2x, Z: 1 }]",
+            "checks: [{ as_good_as_stable: 2x, Z: 1 }]",
+            "checks: [{ objective: 99%, Z: 1 }]",
         ],
     ),
     (
@@ -63,8 +66,12 @@ const MAPS: [(&str, &[&str]); 19] = [
             "checks: [{ not: { metric: cpu, Z: 1 } }]",
             "checks: [{ all: [{ metric: cpu, significance: 5%, Z: 1 }] }]",
             "checks: [{ any: [{ worse_than_stable: 2x, Z: 1 }] }]",
+            "checks: [{ any: [{ metric: cpu, mann_whitney: 2x, Z: 1 }] }]",
+            "checks: [{ any: [{ as_good_as_stable: 2x, Z: 1 }] }]",
+            "checks: [{ any: [{ objective: 99%, Z: 1 }] }]",
         ],
     ),
+    ("weights", &["checks: [{ worse_than_stable: 2x, of: { Z: 1 } }]"]),
 ];
 
 #[test]

@@ -35,7 +35,9 @@ const DETAILS: [&str; 11] = [
 pub(super) fn check(i: usize, node: &Node, mode: Mode, p: &mut Vec<Problem>) -> Check {
     let mut fields = Fields::open(node, format!("checks[{i}]"), "a check", p);
     let name = fields.require("name", "errors", scalar::text, p).unwrap_or_default();
-    let then = then(&mut fields, mode, p);
+    // Evidence about an objective says nothing against the canary alone.
+    let usual = if fields.shows("objective") { Then::Hold } else { mode.usual() };
+    let then = then(&mut fields, usual, p);
     let kind = kind(&mut fields, 1, p).unwrap_or(HARMLESS);
     let mut check = Check::new(name, kind).then(then);
     check.dry_run = fields.read("dry_run", scalar::switch, p).unwrap_or(false);
@@ -52,7 +54,7 @@ pub(super) fn check(i: usize, node: &Node, mode: Mode, p: &mut Vec<Problem>) -> 
 }
 
 /// Reads what is done when the check fails: `then`, or `severity` for short.
-fn then(fields: &mut Fields<'_>, mode: Mode, p: &mut Vec<Problem>) -> Then {
+fn then(fields: &mut Fields<'_>, usual: Then, p: &mut Vec<Problem>) -> Then {
     let then = fields.read("then", scalar::then, p);
     let severity = fields.read("severity", scalar::severity, p);
     if fields.has("then") && fields.has("severity") {
@@ -62,7 +64,7 @@ fn then(fields: &mut Fields<'_>, mode: Mode, p: &mut Vec<Problem>) -> Then {
             "remove one: `severity: critical` is short for `then: roll_back`, `warning` for `warn`",
         ));
     }
-    then.or(severity).unwrap_or(mode.usual())
+    then.or(severity).unwrap_or(usual)
 }
 
 /// Reads what is looked at; `None` where it cannot be read, which is noted.

@@ -12,6 +12,18 @@ use crate::value::Signal;
 pub(super) fn whole(path: &str, check: &Check, spec: &PolicySpec, found: &mut Found) {
     let reader = Reader { name: &check.name, spec };
     reader.kind(path, &check.kind, 1, found);
+    let mut objective = false;
+    check.kind.visit(&mut |kind| objective |= matches!(kind, CheckKind::Objective { .. }));
+    if objective && check.then == Then::RollBack {
+        found.add(
+            format!("{path}.then"),
+            format!(
+                "check `{}` would take back an innocent canary in an outage of both sides",
+                check.name
+            ),
+            "expected `hold`, `ask` or `warn`; the hard limit and `worse_than_stable` take a bad one back",
+        );
+    }
     if check.then == Then::Hold && lasts(&check.kind) {
         found.add(
             format!("{path}.then"),
@@ -295,7 +307,8 @@ impl Reader<'_> {
         found: &mut Found,
     ) {
         let name = self.name;
-        if matches!(metric, Metric::SuccessRate | Metric::RequestRate) || is_score(metric, self.spec)
+        if matches!(metric, Metric::SuccessRate | Metric::RequestRate)
+            || is_score(metric, self.spec)
         {
             found.add(
                 format!("{path}.metric"),

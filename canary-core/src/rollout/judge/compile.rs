@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use super::memory::Rules;
 use super::plan::{
-    AbPlan, CheckPlan, HistoryPlan, Metered, Need, NeededBy, Node, Over, Place, Plan, Read,
+    AbPlan, AsGoodPlan, CheckPlan, EvidencePlan, HistoryPlan, Metered, Need, NeededBy, Node,
+    ObjectivePlan, Over, Place, Plan, RankPlan, Read,
 };
-use crate::analysis::{EvidenceLimits, Starts};
+use crate::analysis::{
+    CombinedLimits, EvidenceLimits, NonInferiorityLimits, Objective, SharpestAt, Starts,
+};
 use crate::policy::{
-    Check, CheckKind, HARD_LIMIT, Limit, Metric, MetricSpec, Policy, Quantile, ScorePart, Stage,
+    Check, CheckKind, Evident, HARD_LIMIT, Limit, Metric, MetricSpec, Policy, Quantile, ScorePart,
+    Stage, Weighed,
 };
 use crate::record::Combination;
 use crate::value::{Query, Signal, Timestamp, Weight};
@@ -25,7 +29,10 @@ impl Plan {
             histories: Vec::new(),
             gathered: Vec::new(),
             evidence: Vec::new(),
+            as_good: Vec::new(),
             abs: Vec::new(),
+            ranks: Vec::new(),
+            last_mixed: policy.stages().iter().rposition(|stage| stage.weight.is_mixed()),
             gates: policy.watched_gates().cloned().collect(),
             needs: vec![Vec::new()],
             pass: Vec::new(),
@@ -45,13 +52,16 @@ impl Plan {
 
     fn add_check(&mut self, policy: &Policy, i: usize, check: &Check) {
         let (gathered, evidence, abs) = (self.gathered.len(), self.evidence.len(), self.abs.len());
+        let (as_good, ranks) = (self.as_good.len(), self.ranks.len());
         let node = self.node(policy, (i, check), &check.kind);
         self.checks.push(CheckPlan {
             rules: Rules::of(policy, check),
             node,
             gathered: gathered..self.gathered.len(),
             evidence: evidence..self.evidence.len(),
+            as_good: as_good..self.as_good.len(),
             abs: abs..self.abs.len(),
+            ranks: ranks..self.ranks.len(),
         });
     }
 
@@ -74,11 +84,33 @@ impl Plan {
                     }),
                 })
             }
-            CheckKind::WorseThanStable { ratio, false_alarm } => {
-                self.need_of(check, i, 0, true);
+            CheckKind::WorseThanStable { ratio, false_alarm, of } => {
                 let starts = Starts::over(policy.mixed_time());
-                self.evidence.push(EvidenceLimits::new(*ratio, *false_alarm, starts));
+                let limits = EvidenceLimits::new(*ratio, *false_alarm, starts);
+                let evidence = self.evidence(policy, (i, check), limits, *false_alarm, of);
+                self.evidence.push(evidence);
                 Node::Evidence(self.evidence.len() - 1)
+            }
+            CheckKind::AsGoodAsStable { ratio, false_pass, .. } => {
+                self.need_of(check, i, 0, true);
+                let limits = NonInferiorityLimits::new(*ratio, *false_pass);
+                let (ratio, false_pass) = (*ratio, *false_pass);
+                self.as_good.push(AsGoodPlan { limits, ratio, false_pass });
+                Node::AsGood(self.as_good.len() - 1)
+            }
+            CheckKind::Objective { allowed, false_alarm } => {
+                self.need_of(check, i, 0, false);
+                let (allowed, false_alarm) = (*allowed, *false_alarm);
+                // Where ten failures are expected.
+                let sharpest = SharpestAt::new(10.0 / allowed, false_alarm);
+                let objective = Objective::exceeds(allowed, sharpest);
+                Node::Objective(ObjectivePlan { objective, allowed, false_alarm })
+            }
+            CheckKind::MannWhitney { metric, ratio } => {
+                let track = self.track(policy, metric.signal());
+                self.need_of(check, i, track, true);
+                self.ranks.push(RankPlan { track, metric: metric.clone(), ratio: *ratio });
+                Node::Ranks(self.ranks.len() - 1)
             }
             CheckKind::Ab { metric, significance, samples } => {
                 let track = self.track(policy, metric.signal());
@@ -99,6 +131,33 @@ impl Plan {
             CheckKind::All(kinds) => parts(self, Combination::All, kinds),
             CheckKind::Any(kinds) => parts(self, Combination::Any, kinds),
             CheckKind::Not(kind) => parts(self, Combination::Not, std::slice::from_ref(kind)),
+        }
+    }
+
+    fn evidence(
+        &mut self,
+        policy: &Policy,
+        (i, check): (usize, &Check),
+        limits: EvidenceLimits,
+        false_alarm: f64,
+        of: &[Weighed],
+    ) -> EvidencePlan {
+        let weighs = |what| of.iter().any(|weighed| weighed.what == what);
+        let latency = weighs(Evident::Latency).then(|| self.track(policy, Signal::Latency));
+        if weighs(Evident::Errors) || of.is_empty() {
+            self.need_of(check, i, 0, true);
+        }
+        if let Some(track) = latency {
+            self.need_of(check, i, track, true);
+        }
+        let weights: Vec<f64> = of.iter().map(|weighed| weighed.weight).collect();
+        let several = || CombinedLimits::new(&weights, false_alarm).ok();
+        let combined = if of.len() > 1 { several() } else { None };
+        EvidencePlan {
+            limits,
+            one: of.first().map_or(Evident::Errors, |weighed| weighed.what),
+            combined: combined.map(|limits| (limits, of.iter().map(|w| w.what).collect())),
+            latency,
         }
     }
 

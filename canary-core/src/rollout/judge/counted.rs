@@ -1,53 +1,78 @@
 //! The checks that weigh requests of both sides: the evidence and the hard limit.
 
-use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
-
+use super::plan::ObjectivePlan;
 use super::sight::{Said, Sight};
-use crate::analysis::{self, EvidenceLimits, EvidenceState, Tick};
+use crate::analysis;
+use crate::policy::Evident;
 use crate::record::{Finding, Silent, Verdict};
-use crate::value::{
-    BySide, Counts, Failure, FailureKind, Measured, Reading, Signal, Weight, millis,
-};
-
-/// Remembers what one evidence check has weighed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Weighing {
-    state: EvidenceState,
-    requests: BySide<Counts>,
-    /// The covered time since the first look that was weighed.
-    live_ms: u64,
-}
-
-impl Weighing {
-    /// Adds one look's requests.
-    pub(super) fn add(&mut self, limits: &EvidenceLimits, measured: &Measured) {
-        let Some(requests) = counts(&measured.sides) else { return };
-        let live = Duration::from_millis(self.live_ms);
-        let tick = Tick { stable: requests.stable, canary: requests.canary };
-        self.state.add(limits, tick, live);
-        self.requests.stable.add(requests.stable);
-        self.requests.canary.add(requests.canary);
-        self.live_ms = self.live_ms.saturating_add(millis(measured.covered.length()));
-    }
-}
+use crate::value::{BySide, Counts, Failure, FailureKind, Reading, Signal, Weight};
 
 /// Says what the evidence so far comes to.
 pub(super) fn evidence(sight: &Sight<'_>, i: usize) -> (Verdict, Finding) {
-    if let Err(missing) = both_counts(sight.said(0)) {
-        return missing.into();
-    }
-    let (Some(weighing), Some(limits)) = (sight.evidence.get(i), sight.plan.evidence.get(i)) else {
+    let (Some(weighing), Some(plan)) = (sight.evidence.get(i), sight.plan.evidence.get(i)) else {
         return (Verdict::NotApplicable, Finding::Nothing);
     };
-    let evidence = weighing.state.evidence();
+    let errors = if plan.weighs(Evident::Errors) { both_counts(sight.said(0)).err() } else { None };
+    let latency = plan.latency.and_then(|track| both_buckets(sight.said(track)).err());
+    if let Some(missing) = errors.or(latency) {
+        return missing.into();
+    }
+    let evidence = weighing.evidence(plan);
+    let verdict = if evidence.convicted { Verdict::Fail } else { Verdict::Pass };
+    // Working the bounds out takes longer than all the rest of a look.
+    let decides = evidence.convicted || sight.at_end;
     let finding = Finding::Evidence {
-        requests: weighing.requests,
+        requests: weighing.requests(),
         odds: evidence.odds(),
-        needed: 1.0 / limits.false_alarm(),
+        needed: 1.0 / plan.limits.false_alarm(),
+        grounds: decides.then(|| Box::new(weighing.grounds(plan))),
     };
-    (if evidence.convicted { Verdict::Fail } else { Verdict::Pass }, finding)
+    (verdict, finding)
+}
+
+/// Says whether the canary was shown to be as good as stable, when that is asked: at the end of the last stage in
+/// which both sides have traffic.
+pub(super) fn as_good(sight: &Sight<'_>, i: usize) -> (Verdict, Finding) {
+    let (Some(acquittal), Some(plan)) = (sight.as_good.get(i), sight.plan.as_good.get(i)) else {
+        return (Verdict::NotApplicable, Finding::Nothing);
+    };
+    let (evidence, requests) = acquittal.evidence();
+    let finding = Finding::AsGood {
+        requests,
+        ratio: plan.ratio,
+        odds: libm::exp(evidence.ln_ratio.min(evidence.ln_tick).min(700.0)),
+        needed: 1.0 / plan.false_pass,
+    };
+    if !sight.at_last_end {
+        return (Verdict::NotApplicable, finding);
+    }
+    if evidence.shown {
+        return (Verdict::Pass, finding);
+    }
+    match both_counts(sight.said(0)) {
+        Ok(_) => (Verdict::Inconclusive, finding),
+        Err(missing) => missing.into(),
+    }
+}
+
+/// Says whether the stage's own requests of the canary are evidence that it misses an objective.
+pub(super) fn objective(sight: &Sight<'_>, plan: &ObjectivePlan) -> (Verdict, Finding) {
+    if let Err(missing) = canary_counts(sight.said(0)) {
+        return missing.into();
+    }
+    let stage = sight.tracks.first().map(|track| track.stage.view().sides);
+    let Some(Reading::Counts(requests)) = stage.map(|sides| &sides.canary) else {
+        return (Verdict::NoData, Finding::Nothing);
+    };
+    let ln_odds = plan.objective.ln_evidence(*requests);
+    let finding = Finding::Objective {
+        requests: *requests,
+        allowed: plan.allowed,
+        odds: libm::exp(ln_odds.min(700.0)),
+        needed: 1.0 / plan.false_alarm,
+    };
+    let missed = ln_odds >= -libm::log(plan.false_alarm);
+    (if missed { Verdict::Fail } else { Verdict::Pass }, finding)
 }
 
 /// Judges the built-in hard limit on this look's window.
@@ -66,10 +91,10 @@ pub(super) fn hard_limit(weight: Weight, said: Said<'_>) -> (Verdict, Finding) {
     }
 }
 
-/// Says why there are no counts.
+/// Says why there is nothing to judge.
 enum Missing {
     Pending,
-    NoData(Silent),
+    NoData(Signal, Silent),
     Error(Failure),
 }
 
@@ -77,30 +102,51 @@ impl From<Missing> for (Verdict, Finding) {
     fn from(missing: Missing) -> Self {
         match missing {
             Missing::Pending => (Verdict::Pending, Finding::Nothing),
-            Missing::NoData(sides) => {
-                (Verdict::NoData, Finding::Silent { signal: Signal::Requests, sides })
-            }
+            Missing::NoData(signal, sides) => (Verdict::NoData, Finding::Silent { signal, sides }),
             Missing::Error(failure) => (Verdict::Error, Finding::Failed(failure)),
         }
     }
 }
 
+fn sides(said: Said<'_>) -> Result<&BySide<Reading>, Missing> {
+    match said {
+        Said::Fresh(measured) => Ok(&measured.sides),
+        Said::Pending => Err(Missing::Pending),
+        Said::Failed(failure) => Err(Missing::Error(failure.clone())),
+    }
+}
+
+/// Says why readings have not the form that is needed: a side is silent, or the source is wrong.
+fn unfit(signal: Signal, sides: &BySide<Reading>, form: &str) -> Missing {
+    match Silent::of(sides) {
+        Some(silent) => Missing::NoData(signal, silent),
+        None => Missing::Error(Failure::new(
+            FailureKind::Invalid,
+            format!("the source answered `{signal}` with something other than {form}"),
+        )),
+    }
+}
+
 fn both_counts(said: Said<'_>) -> Result<BySide<Counts>, Missing> {
-    let sides = match said {
-        Said::Fresh(measured) => &measured.sides,
-        Said::Pending => return Err(Missing::Pending),
-        Said::Failed(failure) => return Err(Missing::Error(failure.clone())),
-    };
-    if let Some(counts) = counts(sides) {
-        return Ok(counts);
+    let sides = sides(said)?;
+    counts(sides).ok_or_else(|| unfit(Signal::Requests, sides, "counts"))
+}
+
+fn both_buckets(said: Said<'_>) -> Result<(), Missing> {
+    let sides = sides(said)?;
+    match (&sides.stable, &sides.canary) {
+        (Reading::Buckets(_), Reading::Buckets(_)) => Ok(()),
+        _ => Err(unfit(Signal::Latency, sides, "buckets")),
     }
-    if let Some(silent) = Silent::of(sides) {
-        return Err(Missing::NoData(silent));
+}
+
+/// Asks for counts of the canary alone.
+fn canary_counts(said: Said<'_>) -> Result<(), Missing> {
+    let sides = sides(said)?;
+    match &sides.canary {
+        Reading::Counts(_) => Ok(()),
+        _ => Err(unfit(Signal::Requests, sides, "counts")),
     }
-    Err(Missing::Error(Failure::new(
-        FailureKind::Invalid,
-        "the source answered `requests` with something other than counts",
-    )))
 }
 
 /// Returns both sides' counts where both have any.

@@ -82,7 +82,7 @@ impl Judge {
         let at_end = is_end(policy, look, covered);
         self.remember(&plan, look.weight, at_end, &active, (answers, &states));
         let verdicts =
-            self.verdicts(policy, &plan, (look.weight, at_end), &active, (answers, &states), now);
+            self.verdicts(policy, &plan, (look, at_end), &active, (answers, &states), now);
         self.looked = Some(now);
         let judged = self.rule(policy, &plan, look, covered, verdicts, (answers, &states));
         self.work = Work { plan: Some(plan), states, active };
@@ -127,25 +127,39 @@ impl Judge {
         &mut self,
         policy: &Policy,
         plan: &Plan,
-        (weight, at_end): (Weight, bool),
+        (Look { stage, weight, .. }, at_end): (Look, bool),
         active: &[bool],
         (answers, states): Answered<'_>,
         now: Timestamp,
     ) -> Verdicts {
-        let Self { tracks, histories, gathered, evidence, abs, gates, hard_limit, checks, .. } =
-            self;
+        let Self {
+            tracks,
+            histories,
+            gathered,
+            evidence,
+            as_good,
+            ranks,
+            abs,
+            gates,
+            hard_limit,
+            checks,
+            ..
+        } = self;
         let sight = Sight {
             plan,
             weight,
             now,
             fresh: fresh(policy),
             at_end,
+            at_last_end: at_end && plan.last_mixed == Some(stage),
             answers,
             states,
             tracks,
             histories,
             gathered,
             evidence,
+            as_good,
+            ranks,
             abs,
             gates,
         };

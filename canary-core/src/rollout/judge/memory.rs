@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::history::lasts;
-use crate::policy::{Check, Patience, Policy, Then, Tolerance};
+use crate::policy::{Check, CheckKind, Patience, Policy, Then, Tolerance, Unclear};
 use crate::record::{Finding, Ruling, Verdict};
 use crate::value::{Timestamp, millis};
 
@@ -41,6 +41,8 @@ pub(super) struct Rules {
     pub(super) tolerance: Tolerance,
     pub(super) no_data: Patience,
     pub(super) errors: Patience,
+    /// What too little to judge leads to.
+    pub(super) unclear: Ruling,
 }
 
 /// Says what a verdict leads to.
@@ -69,6 +71,11 @@ impl Rules {
             tolerance: check.tolerance,
             no_data: check.no_data.unwrap_or(policy.no_data()),
             errors: check.errors.unwrap_or(policy.errors()),
+            unclear: match check.kind {
+                CheckKind::AsGoodAsStable { unclear: Unclear::GoOn, .. } => Ruling::GoOn,
+                CheckKind::AsGoodAsStable { unclear: Unclear::Ask, .. } => Ruling::Ask,
+                _ => Ruling::Hold,
+            },
         }
     }
 
@@ -79,6 +86,7 @@ impl Rules {
             tolerance: Tolerance::default(),
             no_data: policy.no_data(),
             errors: policy.errors(),
+            unclear: Ruling::Hold,
         }
     }
 }
@@ -153,7 +161,8 @@ impl Memory {
             Verdict::Pass | Verdict::NotApplicable => Some(Ruling::GoOn),
             Verdict::Fail => Some(ruling_of(then)),
             Verdict::Pending => None,
-            Verdict::NoData | Verdict::Error | Verdict::Inconclusive => Some(Ruling::Hold),
+            Verdict::Inconclusive => Some(rules.unclear),
+            Verdict::NoData | Verdict::Error => Some(Ruling::Hold),
         };
         self.standing = newer.or(self.standing);
         if !rules.binding || self.excused {

@@ -14,10 +14,12 @@ mod memory;
 mod metered;
 mod pass;
 mod plan;
+mod ranks;
 mod remember;
 mod sight;
 mod tally;
 mod tracks;
+mod weigh;
 
 pub(super) use applies::{judged_at, measured_at};
 pub(super) use look::{Guilt, Judged, Look};
@@ -31,14 +33,15 @@ use crate::policy::{Check, CheckKind, HARD_LIMIT, Policy, Then, Tolerance};
 use crate::ports::Decision;
 use crate::record::{CheckResult, Finding, Verdict};
 use crate::value::{Failure, GateName, Query, Timestamp, Weight};
-use counted::Weighing;
 use gates::Word;
 use history::History;
 use memory::Memory;
 use plan::{Plan, delay};
+use ranks::Ranks;
 use sight::Sight;
 use tally::Tally;
 use tracks::{State, Track};
+use weigh::{Acquittal, Weighing};
 
 /// Remembers what the checks need from look to look.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +51,10 @@ pub(super) struct Judge {
     histories: Vec<History>,
     gathered: Vec<Tally>,
     evidence: Vec<Weighing>,
+    #[serde(default)]
+    as_good: Vec<Acquittal>,
+    #[serde(default)]
+    ranks: Vec<Ranks>,
     /// What each comparison at the end of this stage came to.
     abs: Vec<Option<(Verdict, Finding)>>,
     gates: Vec<Word>,
@@ -93,6 +100,8 @@ impl Judge {
             histories: vec![History::default(); plan.histories.len()],
             gathered: vec![Tally::default(); plan.gathered.len()],
             evidence: vec![Weighing::default(); plan.evidence.len()],
+            as_good: vec![Acquittal::default(); plan.as_good.len()],
+            ranks: vec![Ranks::default(); plan.ranks.len()],
             abs: vec![None; plan.abs.len()],
             gates: plan.gates.iter().map(Word::none_of).collect(),
             hard_limit: Memory::default(),
@@ -115,8 +124,9 @@ impl Judge {
             |judge: &Self| judge.tracks.iter().map(|t| asked(&t.query)).collect::<Vec<_>>();
         let gates = |judge: &Self| judge.gates.iter().map(|w| w.gate.clone()).collect::<Vec<_>>();
         let lengths = |judge: &Self| {
-            let Self { histories, gathered, evidence, abs, checks, .. } = judge;
-            (histories.len(), gathered.len(), evidence.len(), abs.len(), checks.len())
+            let Self { histories, gathered, evidence, as_good, abs, ranks, checks, .. } = judge;
+            let weighed = [evidence.len(), as_good.len(), abs.len(), ranks.len()];
+            (histories.len(), gathered.len(), weighed, checks.len())
         };
         lengths(self) == lengths(&fresh)
             && queries(self) == queries(&fresh)
@@ -158,6 +168,7 @@ impl Judge {
             self.entered = None;
             self.tracks.iter_mut().for_each(|track| track.stage = Tally::default());
             self.abs.fill(None);
+            self.ranks.fill(Ranks::default());
             self.checks.iter_mut().for_each(Memory::enter_stage);
             self.hard_limit.enter_stage();
         }
@@ -241,12 +252,15 @@ impl Judge {
             now,
             fresh: fresh(policy),
             at_end: false,
+            at_last_end: false,
             answers: &[],
             states: &[],
             tracks: &self.tracks,
             histories: &self.histories,
             gathered: &self.gathered,
             evidence: &self.evidence,
+            as_good: &self.as_good,
+            ranks: &self.ranks,
             abs: &self.abs,
             gates: &self.gates,
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::memory::Rules;
-use crate::analysis::EvidenceLimits;
-use crate::policy::{Check, Comparison, Limit, Metric, ScorePart};
+use crate::analysis::{CombinedLimits, EvidenceLimits, NonInferiorityLimits, Objective};
+use crate::policy::{Check, Comparison, Evident, Limit, Metric, ScorePart};
 use crate::record::Combination;
 use crate::value::{GateName, Query, Weight};
 
@@ -26,8 +26,12 @@ pub(super) struct Plan {
     pub(super) histories: Vec<HistoryPlan>,
     /// Which signal is gathered between the looks of a check that looks less often.
     pub(super) gathered: Vec<usize>,
-    pub(super) evidence: Vec<EvidenceLimits>,
+    pub(super) evidence: Vec<EvidencePlan>,
+    pub(super) as_good: Vec<AsGoodPlan>,
     pub(super) abs: Vec<AbPlan>,
+    pub(super) ranks: Vec<RankPlan>,
+    /// The last stage in which both sides have traffic.
+    pub(super) last_mixed: Option<usize>,
     pub(super) gates: Vec<GateName>,
     /// What needs each of the queries.
     pub(super) needs: Vec<Vec<Need>>,
@@ -42,7 +46,9 @@ pub(super) struct CheckPlan {
     pub(super) node: Node,
     pub(super) gathered: Range<usize>,
     pub(super) evidence: Range<usize>,
+    pub(super) as_good: Range<usize>,
     pub(super) abs: Range<usize>,
+    pub(super) ranks: Range<usize>,
 }
 
 /// Mirrors what a check looks at.
@@ -50,7 +56,10 @@ pub(super) struct CheckPlan {
 pub(super) enum Node {
     Metered(Metered),
     Evidence(usize),
+    AsGood(usize),
+    Objective(ObjectivePlan),
     Ab(usize),
+    Ranks(usize),
     Gate(usize),
     Combined(Combination, Vec<Node>),
 }
@@ -100,6 +109,48 @@ pub(super) struct HistoryPlan {
     pub(super) from: Weight,
     /// The one check that begins later than others, if it is for that.
     pub(super) delayed: Option<usize>,
+}
+
+/// Says what evidence weighs.
+#[derive(Debug)]
+pub(super) struct EvidencePlan {
+    pub(super) limits: EvidenceLimits,
+    /// What is weighed where it is one thing.
+    pub(super) one: Evident,
+    /// The limits of several things together, and which.
+    pub(super) combined: Option<(CombinedLimits, Vec<Evident>)>,
+    /// Which query asks for latency, if that is weighed.
+    pub(super) latency: Option<usize>,
+}
+
+impl EvidencePlan {
+    pub(super) fn weighs(&self, what: Evident) -> bool {
+        match &self.combined {
+            Some((_, of)) => of.contains(&what),
+            None => self.one == what,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct AsGoodPlan {
+    pub(super) limits: NonInferiorityLimits,
+    pub(super) ratio: f64,
+    pub(super) false_pass: f64,
+}
+
+#[derive(Debug)]
+pub(super) struct ObjectivePlan {
+    pub(super) objective: Objective,
+    pub(super) allowed: f64,
+    pub(super) false_alarm: f64,
+}
+
+#[derive(Debug)]
+pub(super) struct RankPlan {
+    pub(super) track: usize,
+    pub(super) metric: Metric,
+    pub(super) ratio: f64,
 }
 
 #[derive(Debug)]

@@ -1,12 +1,12 @@
 //! What a look adds to all that looks back on more than one.
 
 use super::look::Answered;
-use super::plan::{CheckPlan, Plan};
+use super::plan::{CheckPlan, Plan, RankPlan};
 use super::sight::{Said, said};
-use super::tally::Tally;
+use super::tally::{Tally, View};
 use super::{Judge, ab};
 use crate::record::Verdict;
-use crate::value::{Measured, Weight, millis};
+use crate::value::{BySide, Measured, Weight, millis};
 
 impl Judge {
     /// Adds what is new to all that looks back on more than one look.
@@ -41,6 +41,7 @@ impl Judge {
             self.gather(plan, i, check, &fresh);
             if weight.is_mixed() {
                 self.weigh(plan, check, &fresh);
+                self.rank(plan, check, &fresh);
                 if at_end {
                     self.compare(plan, check, (answers, states));
                 }
@@ -74,9 +75,29 @@ impl Judge {
         check: &CheckPlan,
         fresh: &impl Fn(usize) -> Option<&'a Measured>,
     ) {
+        let requests = fresh(0);
         for at in check.evidence.clone() {
-            if let Some(measured) = fresh(0) {
-                self.evidence[at].add(&plan.evidence[at], measured);
+            let plan = &plan.evidence[at];
+            self.evidence[at].add(plan, requests, plan.latency.and_then(fresh));
+        }
+        for at in check.as_good.clone() {
+            if let Some(measured) = requests {
+                self.as_good[at].add(&plan.as_good[at].limits, measured);
+            }
+        }
+    }
+
+    fn rank<'a>(
+        &mut self,
+        plan: &Plan,
+        check: &CheckPlan,
+        fresh: &impl Fn(usize) -> Option<&'a Measured>,
+    ) {
+        for at in check.ranks.clone() {
+            let RankPlan { track, metric, .. } = &plan.ranks[at];
+            if let Some(measured) = fresh(*track) {
+                let view = View::of(measured);
+                self.ranks[at].add(BySide::from_fn(|side| view.read(metric, side)));
             }
         }
     }
@@ -90,6 +111,10 @@ impl Judge {
                 let said = said(answers, states, plan.track);
                 self.abs[at] = Some(ab::judge(plan, &track.stage, said));
             }
+        }
+        for at in check.ranks.clone() {
+            let plan = &plan.ranks[at];
+            self.ranks[at].compare(plan, said(answers, states, plan.track));
         }
     }
 }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use super::counted::{self, Weighing};
+use super::counted;
 use super::gates::{self, Word};
 use super::history::History;
 use super::metered::{self, gravity};
 use super::plan::{Node, Over, Place, Plan};
+use super::ranks::Ranks;
 use super::tally::{Tally, View};
 use super::tracks::{State, Track};
+use super::weigh::{Acquittal, Weighing};
 use crate::record::{Combination, Finding, PartResult, Verdict};
 use crate::value::{Failure, Measured, Timestamp, Weight};
 
@@ -21,12 +23,16 @@ pub(super) struct Sight<'a> {
     pub(super) fresh: Duration,
     /// Whether the stage's hold is used up with this look.
     pub(super) at_end: bool,
+    /// The same, of the last stage in which both sides have traffic.
+    pub(super) at_last_end: bool,
     pub(super) answers: &'a [Result<Measured, Failure>],
     pub(super) states: &'a [State],
     pub(super) tracks: &'a [Track],
     pub(super) histories: &'a [History],
     pub(super) gathered: &'a [Tally],
     pub(super) evidence: &'a [Weighing],
+    pub(super) as_good: &'a [Acquittal],
+    pub(super) ranks: &'a [Ranks],
     pub(super) abs: &'a [Option<(Verdict, Finding)>],
     pub(super) gates: &'a [Word],
 }
@@ -60,10 +66,18 @@ impl<'a> Sight<'a> {
         match node {
             Node::Metered(metered) if !self.applies(metered.compares()) => NOT_APPLICABLE,
             Node::Metered(metered) => metered::judge(self, metered, negated),
-            Node::Evidence(_) | Node::Ab(_) if !self.weight.is_mixed() => NOT_APPLICABLE,
+            Node::Objective(_) if !self.applies(false) => NOT_APPLICABLE,
+            Node::Objective(plan) => counted::objective(self, plan),
+            Node::Evidence(_) | Node::AsGood(_) | Node::Ab(_) | Node::Ranks(_)
+                if !self.weight.is_mixed() =>
+            {
+                NOT_APPLICABLE
+            }
             Node::Evidence(i) => counted::evidence(self, *i),
-            Node::Ab(_) if !self.at_end => NOT_APPLICABLE,
+            Node::AsGood(i) => counted::as_good(self, *i),
+            Node::Ab(_) | Node::Ranks(_) if !self.at_end => NOT_APPLICABLE,
             Node::Ab(i) => self.abs.get(*i).cloned().flatten().unwrap_or(NOT_APPLICABLE),
+            Node::Ranks(i) => self.ranks.get(*i).and_then(Ranks::found).unwrap_or(NOT_APPLICABLE),
             Node::Gate(i) => gates::judge(self.gates.get(*i), self.now, self.fresh),
             Node::Combined(how, parts) => self.combine(*how, parts, negated),
         }

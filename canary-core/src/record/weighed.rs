@@ -1,0 +1,113 @@
+//! What was weighed, in words.
+
+use std::fmt;
+
+use super::findings::{failures, rate, shown};
+use super::{Finding, Grounds};
+use crate::analysis::Explained;
+use crate::policy::Unit;
+use crate::value::{BySide, Counts};
+
+/// Writes a finding of statistics; any other is none of its business.
+pub(super) fn tell(finding: &Finding, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match finding {
+        Finding::Evidence { requests, odds, needed, grounds } => {
+            evidence(f, requests, (*odds, *needed), grounds.as_deref())
+        }
+        Finding::AsGood { requests, ratio, odds, needed } => {
+            failures(f, requests)?;
+            let odds = Odds(*odds);
+            write!(
+                f,
+                "; evidence {odds} that it fails less than {ratio} times as often, {needed:.0} : 1 is enough"
+            )
+        }
+        Finding::Objective { requests, allowed, odds, needed } => write!(
+            f,
+            "canary failed {} of {} requests of the stage, {} may fail; evidence {} that it fails more often, \
+             {needed:.0} : 1 is enough",
+            rate(*requests),
+            requests.total,
+            Unit::Share.show(*allowed),
+            Odds(*odds)
+        ),
+        Finding::Ranks { metric, means, points, needed, p_value, shift, ratio } => {
+            write!(
+                f,
+                "{metric} over {points} looks of the stage: canary {} on average, stable {}",
+                shown(metric, means.canary),
+                shown(metric, means.stable)
+            )?;
+            let (Some(p), Some([lower, upper])) = (p_value, shift) else {
+                return write!(f, "; it takes {needed} looks");
+            };
+            write!(
+                f,
+                "; it lies {} to {} above stable, by chance with a probability of {}; bad is clearly above, and {ratio} \
+                 times on average",
+                shown(metric, Some(*lower)),
+                shown(metric, Some(*upper)),
+                Unit::Share.show(*p)
+            )
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes what the evidence is, and what it rests on.
+fn evidence(
+    f: &mut fmt::Formatter<'_>,
+    requests: &BySide<Counts>,
+    (odds, needed): (f64, f64),
+    grounds: Option<&Grounds>,
+) -> fmt::Result {
+    match grounds.and_then(|grounds| Some((grounds.ratio?, grounds.confidence))) {
+        Some((bounds, confidence)) => {
+            write!(f, "{}", Explained::new(*requests, bounds, confidence, odds, needed))?;
+        }
+        None => {
+            failures(f, requests)?;
+            let odds = Odds(odds);
+            write!(f, "; evidence {odds} against the canary, {needed:.0} : 1 takes it back")?;
+        }
+    }
+    grounds.map_or(Ok(()), |grounds| rest(f, grounds))
+}
+
+/// Writes what else there is to say of it.
+fn rest(f: &mut fmt::Formatter<'_>, grounds: &Grounds) -> fmt::Result {
+    if let [first, .., last] = grounds.bounds_ms.as_slice() {
+        let (first, last) = (Unit::Millis.show(*first), Unit::Millis.show(*last));
+        write!(
+            f,
+            "; latency weighed at {} bounds from {first} to {last}",
+            grounds.bounds_ms.len()
+        )?;
+    }
+    if !grounds.culprits.is_empty() {
+        write!(f, "; guilty by itself: {}", grounds.culprits.join(", "))?;
+    }
+    if let Some(pod) = &grounds.one_pod {
+        write!(f, "; it is pod {pod}, not the version: the others show no such evidence")?;
+    }
+    match grounds.dispersion {
+        Some(factor) => write!(
+            f,
+            "; stable's errors scatter {factor:.1} times as much among its pods as by chance"
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Writes `5300 : 1`.
+struct Odds(f64);
+
+impl fmt::Display for Odds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            odds if odds >= 1e6 => f.write_str("more than 1000000 : 1"),
+            odds if odds >= 10.0 => write!(f, "{odds:.0} : 1"),
+            odds => write!(f, "{odds:.1} : 1"),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What the evidence checks have weighed so far, and what it comes to.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::counted::counts;
+use super::plan::EvidencePlan;
+use crate::analysis::{
+    CombinedState, Dispersion, Evidence, EvidenceState, NonInferiority, NonInferiorityLimits,
+    NonInferiorityState, PodEvidence, RatioSequence, Streak, TailState, Tick,
+};
+use crate::policy::Evident;
+use crate::record::Grounds;
+use crate::value::{Buckets, BySide, Counts, Measured, PodCounts, Reading, Window, millis};
+
+/// Of how many of stable's requests the bounds of its tail are fixed, before any of it is weighed.
+const ENOUGH_FOR_A_TAIL: u64 = 1_000;
+
+/// Remembers what one evidence check has weighed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Weighing {
+    state: EvidenceState,
+    requests: BySide<Counts>,
+    /// The covered time since the first look that was weighed.
+    live_ms: u64,
+    #[serde(default)]
+    streak: Streak,
+    /// The confidence sequence, which only people look at.
+    #[serde(default)]
+    ratio: RatioSequence,
+    /// Where the source tells the canary's pods apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pods: Option<Box<PodEvidence>>,
+    /// Where it tells stable's apart.
+    #[serde(default)]
+    dispersion: Dispersion,
+    #[serde(default)]
+    tail: Tail,
+    /// What errors and latency come to together, where both are weighed.
+    #[serde(default)]
+    combined: CombinedState,
+}
+
+/// Follows the tail of the latency.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Tail {
+    /// Stable's requests so far, until they are enough to fix the bounds.
+    before: Option<Buckets>,
+    state: Option<TailState>,
+    live_ms: u64,
+}
+
+impl Weighing {
+    /// Adds one look's requests, and those by how long they took.
+    pub(super) fn add(
+        &mut self,
+        plan: &EvidencePlan,
+        requests: Option<&Measured>,
+        latency: Option<&Measured>,
+    ) {
+        if let Some(requests) = requests {
+            self.add_requests(plan, requests);
+        }
+        if let Some(latency) = latency {
+            self.tail.add(plan, latency);
+        }
+        if let Some((limits, of)) = &plan.combined {
+            let parts = of.iter().map(|what| part(&self.state, &self.tail, *what));
+            self.combined.add(limits, parts);
+        }
+    }
+
+    fn add_requests(&mut self, plan: &EvidencePlan, measured: &Measured) {
+        let Some(BySide { stable, canary }) = counts(&measured.sides) else { return };
+        let Ok(tick) = self.streak.admit(measured.covered, stable, canary) else { return };
+        let live = Duration::from_millis(self.live_ms);
+        if plan.weighs(Evident::Errors) {
+            self.state.add(&plan.limits, tick, live);
+            self.ratio.add(tick);
+            self.add_pods(plan, tick, live, measured);
+        }
+        self.requests.stable.add(stable);
+        self.requests.canary.add(canary);
+        self.live_ms = self.live_ms.saturating_add(millis(measured.covered.length()));
+    }
+
+    fn add_pods(&mut self, plan: &EvidencePlan, tick: Tick, live: Duration, measured: &Measured) {
+        if measured.pods.canary.len() > 1 {
+            let served =
+                measured.pods.canary.iter().map(|PodCounts { name, counts, .. }| (name, *counts));
+            self.pods.get_or_insert_default().add(&plan.limits, tick, live, served);
+        }
+        self.dispersion.add(measured.pods.stable.iter().map(|pod| pod.counts));
+    }
+
+    /// Returns what all that is weighed comes to.
+    pub(super) fn evidence(&self, plan: &EvidencePlan) -> Evidence {
+        match &plan.combined {
+            Some(_) => self.combined.evidence(),
+            None => part(&self.state, &self.tail, plan.one),
+        }
+    }
+
+    pub(super) const fn requests(&self) -> BySide<Counts> {
+        self.requests
+    }
+
+    /// Returns what a person wants to know of a decision; not worked out at every look.
+    pub(super) fn grounds(&self, plan: &EvidencePlan) -> Grounds {
+        let false_alarm = plan.limits.false_alarm();
+        let errors = plan.weighs(Evident::Errors);
+        let mut grounds = Grounds::default();
+        if errors {
+            grounds.ratio = Some(self.ratio.bounds(false_alarm));
+            grounds.confidence = 1.0 - false_alarm;
+            grounds.dispersion = Some(self.dispersion.factor()).filter(|factor| *factor > 1.0);
+            grounds.one_pod =
+                self.pods.as_ref().and_then(|pods| pods.one_pod()).map(|pod| pod.name.to_string());
+        }
+        grounds.bounds_ms = self.tail.bounds();
+        if let Some((_, of)) = &plan.combined {
+            let name = |i: usize| of.get(i).map(|what| what.as_str().to_owned());
+            grounds.culprits = self.combined.culprits().filter_map(name).collect();
+        }
+        grounds
+    }
+}
+
+fn part(errors: &EvidenceState, tail: &Tail, what: Evident) -> Evidence {
+    match what {
+        Evident::Errors => errors.evidence(),
+        Evident::Latency => tail.evidence(),
+    }
+}
+
+impl Tail {
+    fn add(&mut self, plan: &EvidencePlan, measured: &Measured) {
+        let (Reading::Buckets(stable), Reading::Buckets(canary)) =
+            (&measured.sides.stable, &measured.sides.canary)
+        else {
+            return;
+        };
+        let Some(state) = &mut self.state else { return self.fix(stable, measured.covered) };
+        let live = Duration::from_millis(self.live_ms);
+        // A window that was counted before changes nothing.
+        if state.add(&plan.limits, measured.covered, [stable, canary], live).is_ok() {
+            self.live_ms = self.live_ms.saturating_add(millis(measured.covered.length()));
+        }
+    }
+
+    /// Fixes the bounds by what is not weighed itself.
+    fn fix(&mut self, stable: &Buckets, covered: Window) {
+        // Other buckets begin anew.
+        if !self.before.as_mut().is_some_and(|before| before.add(stable)) {
+            self.before = Some(stable.clone());
+        }
+        let enough = |before: &&Buckets| before.total() >= ENOUGH_FOR_A_TAIL;
+        if let Some(before) = self.before.as_ref().filter(enough) {
+            self.state = TailState::fix(before, covered);
+        }
+        if self.state.is_some() {
+            self.before = None;
+        }
+    }
+
+    fn evidence(&self) -> Evidence {
+        self.state.as_ref().map_or_else(|| EvidenceState::default().evidence(), TailState::evidence)
+    }
+
+    fn bounds(&self) -> Vec<f64> {
+        self.state.iter().flat_map(TailState::boundaries).collect()
+    }
+}
+
+/// Remembers the evidence that the canary is as good as stable.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Acquittal {
+    state: NonInferiorityState,
+    streak: Streak,
+    requests: BySide<Counts>,
+}
+
+impl Acquittal {
+    pub(super) fn add(&mut self, limits: &NonInferiorityLimits, measured: &Measured) {
+        let Some(BySide { stable, canary }) = counts(&measured.sides) else { return };
+        if let Ok(tick) = self.streak.admit(measured.covered, stable, canary) {
+            self.state.add(limits, tick);
+            self.requests.stable.add(stable);
+            self.requests.canary.add(canary);
+        }
+    }
+
+    pub(super) const fn evidence(&self) -> (NonInferiority, BySide<Counts>) {
+        (self.state.evidence(), self.requests)
+    }
+}
