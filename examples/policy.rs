@@ -16,6 +16,8 @@ mod show;
 mod simulate;
 #[path = "policy/timeline.rs"]
 mod timeline;
+#[path = "policy/unfinished.rs"]
+mod unfinished;
 #[path = "policy/words.rs"]
 mod words;
 
@@ -24,9 +26,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use canary_core::policy::{Policy, PolicyError};
+use canary_core::policy::{Policy, PolicyError, PolicySpec};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+use serde_json::Value;
 
 /// Checks, explains and simulates the policies of canary rollouts.
 #[derive(Debug, Parser)]
@@ -37,7 +40,7 @@ struct Options {
 }
 
 const AFTER_HELP: &str = "\
-FILE is a policy as YAML or JSON; `-` stands for standard input.
+FILE is a policy as YAML or JSON, also as `show --json` prints it; `-` stands for standard input.
 
 Examples, after `cargo run --example policy --`:
   lint examples/policies/*.yaml
@@ -96,7 +99,20 @@ fn complain(error: &anyhow::Error) {
 
 /// Reads a policy from a file, or from standard input where the file is `-`.
 fn read(file: &Path) -> anyhow::Result<Policy> {
-    Ok(Policy::from_yaml_named(&shown(file), &read_text(file)?)?)
+    parse(file, &read_text(file)?)
+}
+
+/// Reads a policy in the form that people write, or in the stable one that `show --json` prints.
+fn parse(file: &Path, text: &str) -> anyhow::Result<Policy> {
+    let is_stable = |json: &Value| json.get("every_ms").is_some();
+    match serde_json::from_str::<Value>(text).ok().filter(is_stable) {
+        Some(json) => {
+            let spec: PolicySpec = serde_json::from_value(json)
+                .with_context(|| format!("{} is no policy in the stable form", shown(file)))?;
+            Ok(Policy::from_spec(spec)?)
+        }
+        None => Ok(Policy::from_yaml_named(&shown(file), text)?),
+    }
 }
 
 fn read_text(file: &Path) -> anyhow::Result<String> {

@@ -14,7 +14,8 @@
 //! - **Run it**: [`Driver::builder`](driver::Driver::builder).
 //! - **Shift traffic in your own way**: implement [`TrafficRouter`](ports::TrafficRouter) and check it with
 //!   `canary_core::router_conformance!` (feature `test-util`).
-//! - **Measure in your own way**: implement [`MetricSource`](ports::MetricSource).
+//! - **Measure in your own way**: implement [`MetricSource`](ports::MetricSource), or give a function to
+//!   [`FnSource`](source::FnSource).
 //! - **Drive the machine by hand**: [`Rollout::step`](rollout::Rollout::step).
 //!
 //! # A plan and its unit test
@@ -77,6 +78,8 @@ pub mod report;
 pub mod rollout;
 #[cfg(feature = "simulate")]
 pub mod simulate;
+#[cfg(feature = "driver")]
+pub mod source;
 #[cfg(feature = "driver")]
 pub mod store;
 #[cfg(feature = "test-util")]

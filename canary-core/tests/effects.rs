@@ -375,3 +375,20 @@ fn a_gate_that_says_no_takes_the_canary_back_and_one_that_waits_is_asked_again()
     let effects = bench.decided(Decision::reject("503"));
     assert!(effects[0].contains("route 0% to the canary"), "{effects:?}");
 }
+
+#[test]
+fn a_command_for_a_stage_that_there_is_not_says_which_there_are() {
+    let mut bench = Bench::holding_at(Weight::percent(10), policy());
+    bench.command_at(CommandKind::Advance, "tnth");
+    bench.saved_latest();
+    assert_eq!(
+        bench.records.last().unwrap().content.to_string(),
+        "ana: advance: not possible: there is no stage tnth; stages are: tenth, half, full"
+    );
+    bench.command_at(CommandKind::Advance, "half");
+    bench.saved_latest();
+    assert_eq!(
+        bench.records.last().unwrap().content.to_string(),
+        "ana: advance: too late or too early: the rollout is in tenth"
+    );
+}

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each room may import of the others, beside itself.
-const MAY_IMPORT: [(&str, &[&str]); 16] = [
+const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("value", &[]),
     ("policy", &["value"]),
     ("analysis", &["value", "policy"]),
@@ -21,6 +21,7 @@ const MAY_IMPORT: [(&str, &[&str]); 16] = [
     ("store", &["value", "policy", "rollout", "ports"]),
     ("observe", &["value", "record", "ports"]),
     ("gate", &["value", "policy", "ports"]),
+    ("source", &["value", "ports"]),
     (
         "driver",
         &["value", "policy", "record", "report", "rollout", "ports", "store", "journal", "gate"],

@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
-use canary_core::policy::{Check, Policy};
+use canary_core::policy::{Calendar, Check, GateKind, GateSpec, Policy};
 use canary_core::ports::Call;
-use canary_core::simulate::{Load, Service, Simulation, World, at};
+use canary_core::report::Report;
+use canary_core::rollout::Waiting;
+use canary_core::simulate::{Load, Opening, Service, Simulation, World, at};
 use canary_core::value::{
     Counts, EffectId, Epoch, Measured, Query, Reading, Side, Signal, Timestamp, Traffic, Weight,
 };
@@ -240,4 +242,46 @@ fn many_runs_are_the_single_ones_together() {
     assert_eq!(many.canary_errors_served(1.0), worst);
     let first = many.first_rolled_back().unwrap();
     simulation.seed(first).run().assert_rolled_back_by("errors");
+}
+
+#[test]
+fn the_calendar_is_asked_once_it_is_said_when_a_rollout_begins() {
+    let hours = GateKind::Window(Calendar::open("* 9-16 * * MON-THU", "Europe/Berlin"));
+    let policy = Policy::builder("shop")
+        .stage("half", Weight::percent(50), at("10m"))
+        .gate("office-hours", GateSpec::of(hours))
+        .stage("full", Weight::FULL, at("1m"))
+        .check(Check::worse_than_stable("errors", 1.25))
+        .build()
+        .unwrap();
+    // A Thursday, eleven in the evening in Berlin; the next Monday there are office hours again.
+    let evening = Timestamp::from_millis(1_795_125_600_000);
+    let monday = Timestamp::from_millis(1_795_420_800_000);
+    assert_eq!(evening.to_string(), "2026-11-19T22:00:00.000Z");
+    assert_eq!(monday.to_string(), "2026-11-23T08:00:00.000Z");
+    let simulation = Simulation::of(&policy).limit(at("20d"));
+    let report = simulation.clone().starting(evening).run();
+    assert_eq!(report.started, evening);
+    let opened = report.timeline.iter().find(|r| r.content.kind() == "gate_opened").unwrap();
+    assert_eq!(opened.at, monday);
+    report.assert_promoted();
+    let at_once = simulation.clone().starting(evening).gate("office-hours", Opening::AtOnce).run();
+    let usual = simulation.run();
+    let length = |report: &Report| report.ended.unwrap().since(report.started);
+    assert_eq!(length(&at_once), length(&usual), "what a test says goes before");
+    assert_eq!(at_once.requests(), usual.requests(), "the same seed draws the same");
+}
+
+#[test]
+fn a_trace_tells_what_an_unfinished_rollout_waits_for() {
+    let policy = Policy::builder("shop")
+        .stage("half", Weight::percent(50), at("10m"))
+        .gate("oncall", GateSpec::approval())
+        .stage("full", Weight::FULL, at("1m"))
+        .build()
+        .unwrap();
+    let trace = Simulation::of(&policy).gate("oncall", Opening::Never).run_traced();
+    let status = trace.status().unwrap();
+    assert_eq!(status.waiting, Waiting::Gate("oncall".parse().unwrap()));
+    assert!(Simulation::of(&policy).run_traced().status().unwrap().outcome.is_some());
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::numbers::{requests, share};
 use crate::words::{plural, positive_duration};
-use crate::{complain, read_text, shown};
+use crate::{complain, parse, read_text, shown};
 
 /// Says everything that is wrong with policies or unwise in them, each thing with its place and what to write instead
 #[derive(Debug, Args)]
@@ -79,7 +79,7 @@ impl Options {
     fn lint(&self, file: &Path) -> anyhow::Result<(Policy, Vec<Finding>)> {
         let text = read_text(file)?;
         let name = shown(file);
-        let policy = Policy::from_yaml_named(&name, &text)?;
+        let policy = parse(file, &text)?;
         let mut assumptions = Assumptions::default();
         assumptions.requests_per_second = self.rps;
         assumptions.base_error_rate = self.base_error_rate;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use canary_core::simulate::Opening;
+use canary_core::value::Timestamp;
 
 use crate::words::read_duration;
 
@@ -33,6 +34,15 @@ pub(crate) fn span(text: &str) -> Result<(Duration, Duration), &'static str> {
         Some((read_duration(from)?, read_duration(length)?))
     };
     read().ok_or("expected FROM+LENGTH, such as 20m+10m")
+}
+
+/// Reads `2026-11-20T22:00Z`.
+pub(crate) fn instant(text: &str) -> Result<Timestamp, &'static str> {
+    let at = || {
+        let at: jiff::Timestamp = text.parse().ok()?;
+        u64::try_from(at.as_millisecond()).ok().map(Timestamp::from_millis)
+    };
+    at().ok_or("expected a time with its zone, such as 2026-11-20T22:00Z or 2026-11-20T23:00+01:00")
 }
 
 pub(crate) fn gauge(text: &str) -> Result<(String, f64), &'static str> {

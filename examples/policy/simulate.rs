@@ -6,16 +6,19 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use canary_core::policy::{CheckKind, Metric, MetricSpec, Policy};
-use canary_core::report::Report;
+use canary_core::policy::{CheckKind, GateKind, Limit, Metric, MetricSpec, Policy};
 use canary_core::simulate::{Crash, Opening, Port, Service, Share, SimulatedWorkload, Simulation};
-use canary_core::value::GateName;
+use canary_core::value::{GateName, Timestamp};
 use clap::Args;
 
-use crate::numbers::{gauge, latency, opening, requests, share, span, time};
+use crate::numbers::{gauge, instant, latency, opening, requests, share, span, time};
 use crate::read;
-use crate::timeline::{Timeline, clock};
+use crate::timeline::Timeline;
+use crate::unfinished::unfinished;
 use crate::words::{duration, percent};
+
+/// For how long a calendar may stay closed and the rollout still be followed.
+const LONGEST_CLOSED: Duration = Duration::from_secs(366 * 86_400);
 
 /// Runs a policy in virtual time, against a made-up service
 #[derive(Debug, Args)]
@@ -48,6 +51,9 @@ pub(crate) struct Options {
     /// What the new version shows for a metric beside those: cpu=0.9 [default: cpu 0.4, memory 0.5, restarts 0]
     #[arg(long = "gauge", value_name = "NAME=NUMBER", value_parser = gauge)]
     gauges: Vec<(String, f64)>,
+    /// The same for the old version
+    #[arg(long = "base-gauge", value_name = "NAME=NUMBER", value_parser = gauge)]
+    base_gauges: Vec<(String, f64)>,
     /// The new version takes requests, but tells the metric source nothing
     #[arg(long)]
     silent: bool,
@@ -60,6 +66,9 @@ pub(crate) struct Options {
     /// How long the new version takes to become ready [default: the rollout only routes]
     #[arg(long, value_name = "TIME", value_parser = time)]
     ready_after: Option<Duration>,
+    /// When the rollout begins, such as 2026-11-20T22:00Z: gates open by their calendars then [default: they open at once]
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    start: Option<Timestamp>,
     /// How long after it is asked a gate opens: 30m, never, or reject [default: at once]
     #[arg(long = "gate", value_name = "NAME=WHEN", value_parser = opening)]
     gates: Vec<(String, Opening)>,
@@ -89,6 +98,7 @@ Examples, after `cargo run --example policy --`:
   simulate checkout.yaml --rps 50 --canary-error-rate 0.02     one that fails one request in fifty
   simulate checkout.yaml --canary-latency-ms 120 --seed 7      one that is slow
   simulate checkout.yaml --gate oncall=30m                     a person who takes half an hour to approve
+  simulate payment.yaml --start 2026-11-20T22:00Z              a Friday night, with office hours and freezes
   simulate checkout.yaml --canary-error-rate 0.03 --canary-errors-from 40m --svg rollout.svg
   simulate checkout.yaml --metrics-down 20m+10m --crash-at 1h  what else goes wrong
   simulate checkout.yaml --runs 2000                           how often is an innocent version taken back?
@@ -107,18 +117,20 @@ impl Options {
             write!(out, "{}\n\n{}", self.introduction(&policy), counted(&simulation, runs))?;
             return Ok(ExitCode::SUCCESS);
         }
-        let report = if self.json {
-            let report = simulation.run();
+        let trace = simulation.run_traced();
+        let report = trace.report();
+        if self.json {
             writeln!(out, "{}", report.to_json())?;
-            report
         } else {
             writeln!(out, "{}\n", self.introduction(&policy))?;
             let mut timeline = Timeline::new(&mut out);
-            let report = simulation.run_observed(|record| timeline.tell(record));
+            trace.records().iter().for_each(|record| timeline.tell(record));
             timeline.end()?;
-            writeln!(out, "\n{}", conclusion(&report, limit))?;
-            report
-        };
+            writeln!(out, "\n{}.", report.sentence())?;
+        }
+        if let Some(status) = trace.status().filter(|status| status.outcome.is_none()) {
+            eprintln!("note: {}", unfinished(status, limit));
+        }
         if let Some(file) = &self.svg {
             let written = std::fs::write(file, report.to_svg());
             written.with_context(|| format!("cannot write {}", file.display()))?;
@@ -133,7 +145,7 @@ impl Options {
     fn simulation(&self, policy: &Policy) -> anyhow::Result<Simulation> {
         let mut simulation = Simulation::of(policy)
             .traffic(self.rps)
-            .stable(Service::healthy().errors(self.base_error_rate).median(self.base_latency_ms))
+            .stable(self.stable())
             .canary(self.canary())
             .seed(self.seed);
         for (from, length) in &self.metrics_down {
@@ -144,6 +156,9 @@ impl Options {
         }
         if let Some(after) = self.ready_after {
             simulation = simulation.workload(SimulatedWorkload::ready_after(after));
+        }
+        if let Some(start) = self.start {
+            simulation = simulation.starting(start);
         }
         for (name, opening) in &self.gates {
             let gates = policy.gates().map(GateName::as_str);
@@ -156,6 +171,12 @@ impl Options {
             simulation = simulation.answer(name, opening.clone());
         }
         Ok(simulation)
+    }
+
+    fn stable(&self) -> Service {
+        let service = Service::healthy().errors(self.base_error_rate).median(self.base_latency_ms);
+        let gauges = self.base_gauges.iter();
+        gauges.fold(service, |service, (name, value)| service.gauge(name, *value))
     }
 
     fn canary(&self) -> Service {
@@ -194,7 +215,9 @@ impl Options {
     /// Returns how long a gate is waited for where it opens, or its time passes, at all.
     fn wait_for(&self, policy: &Policy, name: &GateName) -> Duration {
         let timeout = policy.gate(name).timeout_ms.map(Duration::from_millis);
+        let by_calendar = || matches!(policy.gate(name).kind, GateKind::Window(_));
         let opens = match self.gates.iter().rev().find(|(gate, _)| gate == name.as_str()) {
+            None if self.start.is_some() && by_calendar() => Some(LONGEST_CLOSED),
             None => Some(Duration::ZERO),
             Some((_, Opening::After(wait))) => Some(*wait),
             Some(_) => None,
@@ -202,35 +225,33 @@ impl Options {
         [timeout, opens].into_iter().flatten().min().unwrap_or_default()
     }
 
-    /// Says what the made-up service cannot show.
+    /// Says what the made-up services cannot show.
     fn notes(&self, policy: &Policy) -> Vec<String> {
         let mut notes = Vec::new();
         for check in policy.checks() {
             check.kind.visit(&mut |kind| {
-                if let CheckKind::Threshold { metric: Metric::Custom(metric), .. } = kind
-                    && !self.shows(policy, metric)
-                {
-                    let then = if check.is_binding() {
-                        ", and the rollout waits for it in vain"
-                    } else {
-                        ""
-                    };
-                    notes.push(format!(
-                        "the made-up service has no `{metric}`: check `{}` cannot be judged{then}; \
-                         `--gauge {metric}=NUMBER` gives it one",
-                        check.name
-                    ));
+                let CheckKind::Threshold { metric: Metric::Custom(metric), limit, .. } = kind else {
+                    return;
+                };
+                let compares = matches!(limit, Limit::TimesStable(_));
+                let sides = [
+                    ("canary", "--gauge", &self.gauges, true),
+                    ("stable", "--base-gauge", &self.base_gauges, compares),
+                ];
+                for (side, option, gauges, needed) in sides {
+                    if needed && !shows(policy, metric, gauges) {
+                        let waits = ", and the rollout waits for it in vain";
+                        let then = if check.is_binding() { waits } else { "" };
+                        notes.push(format!(
+                            "the made-up {side} has no `{metric}`: check `{}` cannot be judged{then}; \
+                             `{option} {metric}=NUMBER` gives it one",
+                            check.name
+                        ));
+                    }
                 }
             });
         }
         notes
-    }
-
-    fn shows(&self, policy: &Policy, metric: &str) -> bool {
-        let scored = matches!(policy.spec().metrics.get(metric), Some(MetricSpec::Score(_)));
-        scored
-            || ["cpu", "memory", "restarts"].contains(&metric)
-            || self.gauges.iter().any(|(name, _)| name == metric)
     }
 
     fn introduction(&self, policy: &Policy) -> String {
@@ -248,20 +269,11 @@ impl Options {
     }
 }
 
-/// Says what came of it; where nothing did, what the rollout waits for.
-fn conclusion(report: &Report, limit: Duration) -> String {
-    let mut text = format!("{}.", report.sentence());
-    if report.outcome.is_none()
-        && let Some(last) = report.timeline.last()
-    {
-        let at = clock(last.at.since(report.started));
-        text += &format!(
-            "\nStopped after {}; the last news, at {at}: {}",
-            duration(limit),
-            last.content
-        );
-    }
-    text
+fn shows(policy: &Policy, metric: &str, gauges: &[(String, f64)]) -> bool {
+    let scored = matches!(policy.spec().metrics.get(metric), Some(MetricSpec::Score(_)));
+    scored
+        || ["cpu", "memory", "restarts"].contains(&metric)
+        || gauges.iter().any(|(name, _)| name == metric)
 }
 
 /// Refuses a name that the policy does not know.

@@ -214,11 +214,14 @@ fn a_plan_is_shown_in_words() {
         "stage    weight      hold  gates before it is left\n",
         "tenth       10%       30m  oncall\n",
         "half        50%        1h\n",
-        "Every 15s, leaving out 2s after each change of weight:\n",
+        "Every 15s, leaving out 2s after each change of weight; what is",
         "more than 1.25 times as often as on stable; convicts at most 1% of innocent canaries\n  → the canary is taken",
         "- too-many-errors: error_rate above 5% over 2m\n",
         "- slow: latency.p95 above 1.5 times stable's over 5m\n  → weight and clock stand",
         "- hard limit: ",
+        "; what is up to 1m old is fresh:\n",
+        "A version may take 5m to become ready.\n",
+        "Of each target 10 rollouts that ended are remembered.\n",
         "- smoke: the program that runs the rollout decides; it is waited for as long as it takes\n",
         "- oncall: a person approves it; after 4h without an answer the canary is taken back\n",
         "takes longer than 5m is called stuck",
@@ -265,6 +268,41 @@ fn the_stable_form_is_the_same_policy() {
     ran.said(0, &[]);
     let spec: PolicySpec = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(Policy::from_spec(spec).unwrap(), cautious());
+    for job in ["lint", "show", "simulate"] {
+        run_with_input(&[job, "-"], &ran.out).said(0, &[]);
+    }
+    let broken = ran.out.replace("\"keep\"", "\"kep\"");
+    run_with_input(&["lint", "-"], &broken).said(1, &["no policy in the stable form", "kep"]);
+}
+
+#[test]
+fn the_calendar_is_asked_at_the_time_that_is_simulated() {
+    let policy = APPROVED.replace("smoke]", "office-hours]")
+        + "  office-hours: { window: { cron: \"* 9-16 * * MON-THU\", zone: Europe/Berlin } }\n";
+    let (_directory, shop) = file(&policy);
+    // A Friday at eleven in the evening.
+    let from = ["simulate", &shop, "--start", "2026-11-20T22:00Z"];
+    run(&from).said(0, &["58:00:00  gate office-hours opened\n"]);
+    let at_once = [&from[..], &["--gate", "office-hours=0s"]].concat();
+    run(&at_once).said(0, &[" 0:05:00  gate office-hours opened\n"]);
+    run(&["simulate", &shop, "--start", "friday"]).said(1, &["such as 2026-11-20T22:00Z"]);
+}
+
+#[test]
+fn both_versions_show_what_they_are_told_to() {
+    let check = "checks:\n  - { name: pool, metric: pool, above: 1.5x stable, then: hold }\n";
+    let (_directory, shop) = file(&format!("{APPROVED}{check}"));
+    let canary = ["simulate", &shop, "--gauge", "pool=0.5"];
+    run(&canary).said(
+        4,
+        &[
+            "note: the made-up stable has no `pool`",
+            "the clock stands with 5 min to go\n  pool has no data: the source shows no pool of stable",
+        ],
+    );
+    let both = |base| run(&[&canary[..], &["--base-gauge", base]].concat());
+    both("pool=0.5").said(0, &["\npromoted after"]);
+    both("pool=0.3").said(4, &["pool fails: pool 0.50 (stable 0.30)"]);
 }
 
 fn cautious() -> Policy {
@@ -354,8 +392,9 @@ fn gates_open_at_once_unless_told_otherwise() {
     never.said(
         4,
         &[
-            "\nnot finished",
-            "the last news, at 0:05:00: gate smoke asked before stage first is left",
+            "\nnot finished.",
+            "note: not finished after ",
+            "stage 1 of 2 (first) at 10%, 5 min of 5 min held; waits for gate smoke; `--gate smoke=30m` opens it",
         ],
     );
     // Its time passes long after four times all holds.
@@ -409,7 +448,7 @@ fn what_the_made_up_service_cannot_show_is_said_beside_the_report() {
     let policy =
         format!("{APPROVED}checks:\n  - {{ name: pool, metric: pool, above: 90%, then: hold }}\n");
     let (_directory, shop) = file(&policy);
-    let note = "note: the made-up service has no `pool`: check `pool` cannot be judged, and the rollout waits";
+    let note = "note: the made-up canary has no `pool`: check `pool` cannot be judged, and the rollout waits";
     run(&["simulate", &shop, "--json"]).said(4, &[note]);
     let unseen = report(&["simulate", &shop, "--json"], 4);
     assert!(unseen.timeline.iter().any(|record| matches!(record.content, Content::Judged(_))));

@@ -1,15 +1,10 @@
 //! A gate that opens by the calendar.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 
 use crate::policy::{Calendar, CalendarError, OpeningHours};
 use crate::ports::{Call, Decision, Gate, GateContext, PortError};
 use crate::value::FailureKind;
-
-/// How soon it looks again where nobody knows when it opens.
-const AGAIN: Duration = Duration::from_secs(3600);
 
 /// Is open in the minutes that a calendar means, or, for a freeze, in all others.
 ///
@@ -41,16 +36,8 @@ impl WindowGate {
 #[async_trait]
 impl Gate for WindowGate {
     async fn decide(&self, call: &Call, _: &GateContext) -> Result<Decision, PortError> {
-        let now = call.made;
-        let unknown = |error: CalendarError| {
+        Decision::by_calendar(&self.hours, call.made).map_err(|error| {
             PortError::new(FailureKind::Invalid, "the calendar does not say").with_source(error)
-        };
-        if self.hours.is_open(now).map_err(unknown)? {
-            return Ok(Decision::Open);
-        }
-        Ok(match self.hours.next_change(now).map_err(unknown)? {
-            Some(opens) => Decision::wait(opens.since(now), format!("it opens at {opens}")),
-            None => Decision::wait(AGAIN, "it opens in a month at the earliest"),
         })
     }
 }

@@ -8,7 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{Call, PortError};
 use crate::policy::Moment;
+#[cfg(feature = "calendar")]
+use crate::policy::{CalendarError, OpeningHours};
+#[cfg(feature = "calendar")]
+use crate::value::Timestamp;
 use crate::value::{GateName, Weight, millis};
+
+/// How soon a gate is asked again of which nobody knows when it opens.
+#[cfg(feature = "calendar")]
+const UNKNOWN: Duration = Duration::from_secs(3600);
 
 /// Decides whether a rollout may go on.
 #[cfg_attr(feature = "test-util", mockall::automock)]
@@ -75,6 +83,21 @@ impl Decision {
     #[must_use]
     pub fn wait(retry_after: Duration, why: impl Into<String>) -> Self {
         Self::Wait { retry_after_ms: millis(retry_after), why: why.into() }
+    }
+
+    /// Decides by opening hours: a gate that is closed is asked again when it opens.
+    ///
+    /// # Errors
+    /// [`CalendarError`] where the time lies beyond all calendars.
+    #[cfg(feature = "calendar")]
+    pub(crate) fn by_calendar(hours: &OpeningHours, now: Timestamp) -> Result<Self, CalendarError> {
+        if hours.is_open(now)? {
+            return Ok(Self::Open);
+        }
+        Ok(match hours.next_change(now)? {
+            Some(opens) => Self::wait(opens.since(now), format!("it opens at {opens}")),
+            None => Self::wait(UNKNOWN, "it opens in a month at the earliest"),
+        })
     }
 
     /// Refuses for good.

@@ -97,11 +97,7 @@ mod tests {
                 combine(Combination::All, vec![bad.clone(), unknown]),
                 "it has no data".to_owned(),
             ),
-            (
-                Verdict::Fail,
-                not(well.clone()),
-                format!("it fails: {}", one.replace("bad", "bad unless")),
-            ),
+            (Verdict::Fail, not(well), format!("it fails: {}", one.replace("bad", "bad unless"))),
             (Verdict::Fail, not((Verdict::Pass, not(bad))), format!("it fails: {six}")),
             (
                 Verdict::Fail,

@@ -52,9 +52,16 @@ impl Rollout {
 
     /// Answers a command that means another stage; an abort means the rollout, whatever stage it names.
     fn too_late(&self, kind: &CommandKind, stage: Option<&StageRef>) -> Option<Answer> {
+        let stage = stage.filter(|_| !matches!(kind, CommandKind::Abort { .. }))?;
+        let stages = self.policy.stages().iter().map(|stage| stage.name.as_str());
+        let places = [StageRef::START, StageRef::PROMOTION];
+        if !places.contains(stage) && !stages.clone().any(|known| known == stage.as_str()) {
+            let known: Vec<&str> = stages.collect();
+            let why = format!("there is no stage {stage}; stages are: {}", known.join(", "));
+            return Some(Answer::impossible(why));
+        }
         let here = self.state.phase.place(|stage| self.stage(stage).name.clone());
-        let late = stage.is_some_and(|stage| *stage != here);
-        (late && !matches!(kind, CommandKind::Abort { .. })).then_some(Answer::Late { stage: here })
+        (*stage != here).then_some(Answer::Late { stage: here })
     }
 
     fn carry_out(

@@ -19,6 +19,64 @@
 //! assert!(matches!(effects[..], [Effect::Notify(_), Effect::Run { .. }]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Whoever steps it carries out each effect, feeds what came of it back in, and where there is nothing to do sends
+//! [`Event::Tick`] at the [deadline](Rollout::deadline):
+//!
+//! ```
+//! use std::collections::VecDeque;
+//! use std::time::Duration;
+//! use canary_core::policy::{Check, Policy};
+//! use canary_core::ports::Applied;
+//! use canary_core::rollout::{Action, Effect, Event, Reply, Rollout};
+//! use canary_core::value::{Counts, Failure, FailureKind, Measured, Reading, Timestamp, Version, Weight, Window};
+//!
+//! let policy = Policy::builder("shop")
+//!     .stage("tenth", Weight::percent(10), Duration::from_secs(600))
+//!     .stage("all", Weight::FULL, Duration::from_secs(60))
+//!     .check(Check::above("errors", "error_rate", 0.05))
+//!     .build()?;
+//! let mut now = Timestamp::from_millis(1_767_225_600_000);
+//! let (mut rollout, effects) = Rollout::start("shop-1".parse()?, policy, now);
+//! let mut effects = VecDeque::from(effects);
+//! while !rollout.is_settled() {
+//!     let event = match effects.pop_front() {
+//!         Some(Effect::Persist { rev }) => {
+//!             let _state = rollout.snapshot(); // to be kept before this is said
+//!             Event::Persisted { rev, result: Ok(()) }
+//!         }
+//!         Some(Effect::Run { call, action }) => {
+//!             let reply = match action {
+//!                 // Here the route would be written; the version is what the next raise is based on.
+//!                 Action::Route { traffic, .. } => {
+//!                     Reply::Applied(Ok(Applied::effective(traffic, Version::new(call.id.to_string()))))
+//!                 }
+//!                 Action::Measure { queries, until } => {
+//!                     let counts = Reading::Counts(Counts::new(1_000, 1)?);
+//!                     let answer = |after| Measured::new(Window::new(after, until), counts.clone(), counts.clone());
+//!                     Reply::Measured(queries.iter().map(|query| Ok(answer(query.after))).collect())
+//!                 }
+//!                 Action::Release => Reply::Released(Ok(())),
+//!                 // This plan asks for nothing else.
+//!                 other => other.failed(Failure::new(FailureKind::Unsupported, "not known here")),
+//!             };
+//!             Event::Reply { id: call.id, attempt: call.attempt, reply }
+//!         }
+//!         Some(Effect::Notify(record)) => {
+//!             println!("{record}");
+//!             continue;
+//!         }
+//!         Some(Effect::Cancel(_) | Effect::Answer { .. }) => continue,
+//!         None => {
+//!             now = rollout.deadline().unwrap_or(now);
+//!             Event::Tick
+//!         }
+//!     };
+//!     effects.extend(rollout.step(event, now));
+//! }
+//! assert!(rollout.outcome().is_some_and(|outcome| outcome.is_promoted()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod advance;
 mod back;

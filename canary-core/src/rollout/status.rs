@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Hold, Phase, Rollout, judge};
-use crate::record::{Judgement, Outcome};
+use crate::record::{Judgement, Outcome, Ruling};
 use crate::value::{GateName, RolloutId, Span, Timestamp, Weight, millis};
 
 /// Shows where a rollout stands at one moment.
@@ -93,7 +93,12 @@ impl fmt::Display for Status {
         if self.stuck {
             f.write_str(", STUCK: the canary cannot be taken back")?;
         }
-        write!(f, "; {}", self.waiting)
+        match (&self.waiting, self.last.as_ref().map(|last| last.ruling)) {
+            (Waiting::Hold(ms), Some(Ruling::Hold)) => {
+                write!(f, "; the clock stands with {} to go", Span(*ms))
+            }
+            (waiting, _) => write!(f, "; {waiting}"),
+        }
     }
 }
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::fault::{Kind, Mishap, Nonsense, Port};
 use super::run::{Run, What};
-use super::world::BEGIN;
 use crate::policy::{GateKind, Moment};
+#[cfg(feature = "calendar")]
+use crate::ports::Decision;
 use crate::ports::{Applied, Call, GateContext};
 use crate::record::{Content, Record};
 use crate::rollout::{Action, CommandKind, Event, Reply};
@@ -18,7 +19,7 @@ impl<F: FnMut(&Record)> Run<'_, F> {
     fn mishap(&self, port: Port) -> Option<Mishap> {
         self.plan.faults.iter().find_map(|(at, fault)| match &fault.0 {
             Kind::Calls { port: hit, for_ms, mishap } if *hit == port => {
-                let from = BEGIN + *at;
+                let from = self.plan.begin + *at;
                 let lasts = from <= self.now && self.now < from + Duration::from_millis(*for_ms);
                 lasts.then_some(*mishap)
             }
@@ -74,8 +75,16 @@ impl<F: FnMut(&Record)> Run<'_, F> {
             }
             Action::AskGate { context } => {
                 let asked = self.first_asked(context);
+                #[cfg(feature = "calendar")]
+                if let Some(hours) = self.plan.hours(&context.gate) {
+                    let unknown = |error: crate::policy::CalendarError| {
+                        Failure::new(FailureKind::Invalid, error.to_string())
+                    };
+                    let decided = Decision::by_calendar(hours, call.made);
+                    return Reply::Decided(decided.map_err(unknown));
+                }
                 let opening = self.plan.opening(&context.gate);
-                Reply::Decided(opening.decide(BEGIN, asked, self.now))
+                Reply::Decided(opening.decide(self.plan.begin, asked, self.now))
             }
             Action::Release => Reply::Released(Ok(())),
             Action::Prepare { .. }
@@ -214,7 +223,9 @@ impl<F: FnMut(&Record)> Run<'_, F> {
             }
             _ => return,
         };
-        let Some((at, yes)) = opening.and_then(|opening| opening.answer(BEGIN, record.at)) else {
+        let Some((at, yes)) =
+            opening.and_then(|opening| opening.answer(self.plan.begin, record.at))
+        else {
             return;
         };
         let kind = if yes {

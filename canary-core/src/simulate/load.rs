@@ -34,8 +34,8 @@ impl Load {
         Self(Shape::Constant(requests_per_second))
     }
 
-    /// Swings around a mean within a day by this share of it, 0 to 1: lowest at midnight, when simulated rollouts begin,
-    /// and highest at noon.
+    /// Swings around a mean within a day by this share of it, 0 to 1: lowest when the rollout
+    /// begins, and highest twelve hours later.
     pub const fn daily(mean: f64, swing: f64) -> Self {
         let swing = if swing.is_nan() { 0.0 } else { swing.clamp(0.0, 1.0) };
         Self(Shape::Daily { mean, swing })

@@ -70,9 +70,9 @@ impl World {
     /// Returns what can be covered of a window: whole spans between scrapes that have arrived.
     fn covered(&self, after: Timestamp, until: Timestamp) -> Window {
         let Some((interval, lag)) = self.scrape else { return Window::new(after, until) };
-        let first = millis(after.since(BEGIN)).div_ceil(interval) * interval;
-        let last = millis(until.since(BEGIN)).saturating_sub(lag) / interval * interval;
-        let at = |ms| BEGIN + std::time::Duration::from_millis(ms);
+        let first = millis(after.since(self.begin)).div_ceil(interval) * interval;
+        let last = millis(until.since(self.begin)).saturating_sub(lag) / interval * interval;
+        let at = |ms| self.begin + std::time::Duration::from_millis(ms);
         Window::new(at(first), at(last))
     }
 
@@ -129,7 +129,7 @@ impl World {
             (total, bad)
         };
         let whole = |sum: f64| (sum.max(0.0) + 1e-6) as u64;
-        let (after, until) = between(window);
+        let (after, until) = self.between(window);
         let (before, now) = (upto(after), upto(until));
         let mut counts = Counts::default();
         counts.total = whole(now.0).saturating_sub(whole(before.0));
@@ -153,7 +153,7 @@ impl World {
     /// Returns how latency is spread over a window in which it may change.
     fn histogram(&self, side: Side, window: Window) -> Histogram {
         let mut shares = Default::default();
-        let (after, until) = between(window);
+        let (after, until) = self.between(window);
         self.visit(side, after, until, |from, since, requests| {
             self.services.get(side).add_latency(&mut shares, requests, from, since);
         });
@@ -161,7 +161,7 @@ impl World {
     }
 
     fn gauge(&self, side: Side, name: &str, window: Window) -> Option<Reading> {
-        let (after, until) = between(window);
+        let (after, until) = self.between(window);
         let value = match self.script(side, name) {
             Some(steps) => steps.at(until),
             None => self.services.get(side).gauge_at(name, after, until),
@@ -171,7 +171,7 @@ impl World {
 
     /// Returns the mean number of a side's requests in a window and of bad ones among them.
     fn expected(&self, side: Side, window: Window) -> Expected {
-        let (after, until) = between(window);
+        let (after, until) = self.between(window);
         self.expected_between(side, after, until)
     }
 
@@ -225,11 +225,14 @@ impl World {
     }
 
     fn stream(&self, window: Window, what: u64) -> Draw {
-        Draw::keyed([self.seed, window.after.as_millis(), window.until.as_millis(), what])
+        // The same whenever the rollout begins.
+        let (after, until) = self.between(window);
+        let key = |ms: u64| BEGIN.as_millis().saturating_add(ms);
+        Draw::keyed([self.seed, key(after), key(until), what])
     }
-}
 
-/// Returns a window in milliseconds since the begin.
-fn between(window: Window) -> (u64, u64) {
-    (millis(window.after.since(BEGIN)), millis(window.until.since(BEGIN)))
+    /// Returns a window in milliseconds since the begin.
+    fn between(&self, window: Window) -> (u64, u64) {
+        (millis(window.after.since(self.begin)), millis(window.until.since(self.begin)))
+    }
 }

@@ -8,12 +8,15 @@ use super::fault::{Crash, CrashTime, Fault, Kind};
 use super::run::Run;
 use super::service::Script;
 use super::steps::Steps;
+use super::world::BEGIN;
 use super::{Load, Many, Opening, Service, SimulatedWorkload, Trace, World};
 use crate::policy::Policy;
+#[cfg(feature = "calendar")]
+use crate::policy::{GateKind, OpeningHours};
 use crate::record::Record;
 use crate::report::Report;
 use crate::rollout::CommandKind;
-use crate::value::{BySide, GateName, IntoDuration, Side, StageRef, millis};
+use crate::value::{BySide, GateName, IntoDuration, Side, StageRef, Timestamp, millis};
 
 /// Simulates one rollout of a policy, or many.
 #[derive(Clone, Debug)]
@@ -27,6 +30,10 @@ pub struct Simulation {
     scripts: BySide<Script>,
     pub(super) workload: Option<SimulatedWorkload>,
     pub(super) seed: u64,
+    pub(super) begin: Timestamp,
+    /// The gates that the calendar opens, once it is said when the rollout begins.
+    #[cfg(feature = "calendar")]
+    hours: BTreeMap<GateName, OpeningHours>,
     pub(super) gates: BTreeMap<String, Opening>,
     /// What people say to checks that ask.
     pub(super) answers: BTreeMap<String, Opening>,
@@ -54,6 +61,9 @@ impl Simulation {
             scripts: BySide::default(),
             workload: None,
             seed: 0,
+            begin: BEGIN,
+            #[cfg(feature = "calendar")]
+            hours: BTreeMap::new(),
             gates: BTreeMap::new(),
             answers: BTreeMap::new(),
             commands: Vec::new(),
@@ -137,6 +147,22 @@ impl Simulation {
     /// Chooses the randomness: the same seed gives the same rollout.
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// Begins at this time, and lets the calendar decide about the gates that it opens: without it, a rollout begins at
+    /// 2026-01-01T00:00:00Z and they open at once. What [`gate`](Self::gate) says of one goes before.
+    ///
+    /// A rollout that waits for a Monday may need a higher [`limit`](Self::limit).
+    #[cfg(feature = "calendar")]
+    pub fn starting(mut self, at: Timestamp) -> Self {
+        let hours = |gate: &GateName| match self.policy.gate(gate).kind {
+            // The calendars of a valid policy can be read.
+            GateKind::Window(calendar) => calendar.parse().ok().map(|hours| (gate.clone(), hours)),
+            _ => None,
+        };
+        self.hours = self.policy.gates().filter_map(hours).collect();
+        self.begin = at;
         self
     }
 
@@ -250,9 +276,9 @@ impl Simulation {
     pub fn run_traced(&self) -> Trace {
         self.refuse_unknown_names();
         let mut records = Vec::new();
-        let (report, world) =
-            Run::new(self, |record: &Record| records.push(record.clone())).finish();
-        Trace::new(report, records, world)
+        let (report, world, status) =
+            Run::new(self, |record: &Record| records.push(record.clone())).finish_standing();
+        Trace::new(report, records, world, status)
     }
 
     /// Runs so many rollouts, the first with the seed that was set and each further one with the next.
@@ -276,6 +302,7 @@ impl Simulation {
     #[must_use]
     pub fn world(&self) -> World {
         World::new(self.load.clone(), self.services.clone(), self.seed)
+            .beginning(self.begin)
             .with_outages(self.outages.clone())
             .with_scrapes(self.scrape)
             .with_scripts(self.scripts.clone())
@@ -310,6 +337,12 @@ impl Simulation {
     /// Tells whether the process dies right after this effect.
     pub(super) fn crash_at_effect(&self, effect: usize) -> Option<Crash> {
         self.crashes.iter().copied().find(|crash| crash.when == CrashTime::Effect(effect))
+    }
+
+    /// Returns by which hours a gate opens, where the calendar decides.
+    #[cfg(feature = "calendar")]
+    pub(super) fn hours(&self, gate: &GateName) -> Option<&OpeningHours> {
+        self.hours.get(gate).filter(|_| !self.gates.contains_key(gate.as_str()))
     }
 
     pub(super) fn opening(&self, gate: &GateName) -> &Opening {

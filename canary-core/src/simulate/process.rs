@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Simulation;
-use super::world::BEGIN;
 use crate::rollout::{Begin, Effect, Event, Rollout, Snapshot};
 use crate::value::{RolloutId, Timestamp};
 
@@ -63,7 +62,7 @@ impl Process {
             inbox: VecDeque::new(),
             revision: store.revision,
             saving: None,
-            frozen_until: BEGIN,
+            frozen_until: plan.begin,
             ahead_ms,
         };
         (process, effects)

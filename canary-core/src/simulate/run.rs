@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use super::fault::{CrashTime, Kind};
 use super::process::{Process, Store};
-use super::world::BEGIN;
 use super::{Simulation, World};
 use crate::policy::Moment;
 use crate::ports::Call;
 use crate::record::Record;
 use crate::report::Report;
-use crate::rollout::{Action, Command, CommandKind, Effect, Event};
+use crate::rollout::{Action, Command, CommandKind, Effect, Event, Status};
 use crate::value::{Actor, CommandId, Failure, GateName, StageRef, Timestamp};
 
 /// Follows one simulated rollout.
@@ -72,7 +71,7 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
         let mut run = Self {
             plan,
             world: plan.world(),
-            now: BEGIN,
+            now: plan.begin,
             processes: Vec::with_capacity(1),
             started: 0,
             store: Store::default(),
@@ -87,14 +86,14 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
             observe,
         };
         for (after, stage, kind) in &plan.commands {
-            run.place(BEGIN + *after, What::Order(kind.clone(), stage.clone()));
+            run.place(plan.begin + *after, What::Order(kind.clone(), stage.clone()));
         }
         for (position, (after, _)) in plan.faults.iter().enumerate() {
-            run.place(BEGIN + *after, What::Fault(position));
+            run.place(plan.begin + *after, What::Fault(position));
         }
         for crash in &plan.crashes {
             if let CrashTime::At(after) = crash.when {
-                run.place(BEGIN + after, What::Dies(crash.down));
+                run.place(plan.begin + after, What::Dies(crash.down));
             }
         }
         run.start_process();
@@ -108,7 +107,21 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
     }
 
     pub(super) fn finish(mut self) -> (Report, World) {
-        let end = BEGIN + self.plan.limit;
+        self.follow();
+        self.into_parts()
+    }
+
+    /// Does the same, and tells where the rollout stood for its last holder, if there is one.
+    pub(super) fn finish_standing(mut self) -> (Report, World, Option<Status>) {
+        self.follow();
+        let end = self.now.min(self.plan.begin + self.plan.limit);
+        let status = self.processes.last().map(|holder| holder.rollout.status(end));
+        let (report, world) = self.into_parts();
+        (report, world, status)
+    }
+
+    fn follow(&mut self) {
+        let end = self.plan.begin + self.plan.limit;
         while !self.is_over() {
             let ready = |process: &Process| process.is_awake(self.now) && !process.inbox.is_empty();
             if let Some(position) = self.processes.iter().position(ready) {
@@ -119,6 +132,9 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
                 break;
             }
         }
+    }
+
+    fn into_parts(mut self) -> (Report, World) {
         let report = match self.processes.pop() {
             Some(holder) => holder.rollout.into_report(),
             None => self.store.saved.as_ref().map_or_else(Report::default, |s| s.report().clone()),

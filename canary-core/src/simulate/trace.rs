@@ -1,9 +1,9 @@
 //! All that can be known of one simulated rollout.
 
 use super::World;
-use super::world::BEGIN;
 use crate::record::Record;
 use crate::report::Report;
+use crate::rollout::Status;
 use crate::value::{IntoDuration, Timestamp, Weight};
 
 /// Holds what became of a simulated rollout: what it said, and what really was.
@@ -12,11 +12,17 @@ pub struct Trace {
     report: Report,
     records: Vec<Record>,
     world: World,
+    status: Option<Status>,
 }
 
 impl Trace {
-    pub(super) const fn new(report: Report, records: Vec<Record>, world: World) -> Self {
-        Self { report, records, world }
+    pub(super) const fn new(
+        report: Report,
+        records: Vec<Record>,
+        world: World,
+        status: Option<Status>,
+    ) -> Self {
+        Self { report, records, world, status }
     }
 
     /// Returns the report.
@@ -31,6 +37,13 @@ impl Trace {
         &self.records
     }
 
+    /// Returns where the rollout stood when the simulation stopped, and what it waited for; `None` where the process had
+    /// died and nobody had taken the rollout over.
+    #[must_use]
+    pub const fn status(&self) -> Option<&Status> {
+        self.status.as_ref()
+    }
+
     /// Returns the weight that the route really had this long after the begin, whoever set it.
     ///
     /// # Panics
@@ -38,7 +51,7 @@ impl Trace {
     #[must_use]
     #[track_caller]
     pub fn weight_at(&self, time: impl IntoDuration) -> Weight {
-        self.world.weight_at(BEGIN + time.into_duration())
+        self.world.weight_at(self.world.begin + time.into_duration())
     }
 
     /// Returns every weight that the route really had, with the time from which it had it.

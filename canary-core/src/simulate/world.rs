@@ -14,17 +14,18 @@ use crate::value::{
     millis,
 };
 
-/// When simulated rollouts begin: 2026-01-01T00:00:00Z.
+/// When simulated rollouts begin unless said: 2026-01-01T00:00:00Z.
 pub(super) const BEGIN: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
 /// Stands in for router and metric source; what it answers depends on seed and window alone.
 ///
-/// Its time begins at 2026-01-01T00:00:00Z, as that of every simulated rollout.
+/// Its time begins at 2026-01-01T00:00:00Z, as that of every simulated rollout that does not say otherwise.
 #[derive(Clone, Debug)]
 pub struct World {
     pub(super) load: Load,
     pub(super) services: BySide<Service>,
     pub(super) seed: u64,
+    pub(super) begin: Timestamp,
     /// The error rate of both sides in spans of time, in milliseconds since the begin.
     pub(super) outages: Vec<(u64, u64, f64)>,
     /// How often and how late samples come, in milliseconds.
@@ -83,6 +84,7 @@ impl World {
             load: traffic.into(),
             services,
             seed,
+            begin: BEGIN,
             outages: Vec::new(),
             scrape: None,
             scripts: BySide::default(),
@@ -96,6 +98,11 @@ impl World {
             running: None,
             violations: Vec::new(),
         }
+    }
+
+    pub(super) const fn beginning(mut self, at: Timestamp) -> Self {
+        self.begin = at;
+        self
     }
 
     pub(super) fn with_outages(mut self, outages: Vec<(u64, u64, f64)>) -> Self {
@@ -121,7 +128,7 @@ impl World {
     /// Returns the weight in force at a time.
     #[must_use]
     pub fn weight_at(&self, at: Timestamp) -> Weight {
-        let at = millis(at.since(BEGIN));
+        let at = millis(at.since(self.begin));
         let before = self.routed.iter().rev().find(|(since, _)| *since <= at);
         before.map_or(Weight::ZERO, |(_, routed)| routed.weight)
     }
@@ -172,7 +179,7 @@ impl World {
     fn route(&mut self, traffic: &Traffic, now: Timestamp) {
         if *traffic != self.traffic {
             self.traffic = traffic.clone();
-            self.routed.push((millis(now.since(BEGIN)), Routed::of(traffic)));
+            self.routed.push((millis(now.since(self.begin)), Routed::of(traffic)));
         }
         self.look_for_objections(now);
     }
@@ -219,7 +226,7 @@ impl World {
     }
 
     pub(super) fn weights(&self) -> Vec<(Timestamp, Weight)> {
-        let at = |ms: u64| BEGIN + std::time::Duration::from_millis(ms);
+        let at = |ms: u64| self.begin + std::time::Duration::from_millis(ms);
         self.routed.iter().map(|(since, routed)| (at(*since), routed.weight)).collect()
     }
 

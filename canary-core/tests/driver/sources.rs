@@ -8,6 +8,7 @@ use canary_core::driver::{Clock, Driver, DriverBuilder, StartError};
 use canary_core::policy::{Check, GateSpec, MetricQuery, MetricSpec, Policy, PolicySpec, Stage};
 use canary_core::ports::{Call, MetricSource, PortError};
 use canary_core::record::{Content, Judgement};
+use canary_core::source::FnSource;
 use canary_core::testing::{MemoryRouter, Recorder};
 use canary_core::value::{Counts, Measured, Query, Reading, Signal, Timestamp, Weight, Window};
 
@@ -164,4 +165,25 @@ async fn only_what_the_plan_looks_at_needs_a_source() {
     let built_in = without(&|check| &*check.name == "errors", &[]);
     let error = built_in.start(id("shop-1")).await.unwrap_err();
     assert!(matches!(error, StartError::NoMetrics { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_is_a_source() {
+    let source = FnSource::new(|query, until| {
+        let counts = |bad| Reading::Counts(Counts::new(1000, bad).unwrap());
+        Ok(Measured::new(Window::new(query.after, until), counts(1), counts(900)))
+    });
+    let policy = Policy::builder("shop")
+        .stage("half", Weight::percent(50), s(60))
+        .stage("full", Weight::FULL, s(60))
+        .build()
+        .unwrap();
+    let handle = Driver::builder(policy)
+        .router(MemoryRouter::new())
+        .metrics(source)
+        .start(id("shop-1"))
+        .await
+        .unwrap();
+    let finished = handle.finished().await.unwrap();
+    assert!(finished.outcome().to_string().starts_with("rolled back: hard-limit fails"));
 }

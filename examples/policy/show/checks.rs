@@ -16,6 +16,9 @@ pub(super) fn show(f: &mut fmt::Formatter<'_>, policy: &Policy) -> fmt::Result {
     if !policy.settle().is_zero() {
         write!(f, ", leaving out {} after each change of weight", duration(policy.settle()))?;
     }
+    if policy.is_judged() {
+        write!(f, "; what is up to {} old is fresh", duration(policy.lag()))?;
+    }
     writeln!(f, ":")?;
     for check in policy.checks() {
         let looks_at = looks_at(&check.kind);

@@ -10,12 +10,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use canary_core::policy::{Drift, How, Policy, Stage, Then};
+use canary_core::policy::{Drift, How, Policy, Stage, Then, WorkloadSpec};
 use canary_core::value::{Audience, GateName, Member};
 use clap::Args;
 
 use crate::read;
-use crate::words::duration;
+use crate::words::{duration, plural};
 
 /// Shows in words what a policy plans: stages, checks, gates, and how long it takes
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ pub(crate) struct Options {
     /// The policy; `-` reads it from standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Print the stable form instead, as JSON with every default filled in
+    /// Print the stable form instead, as JSON with every default filled in; every job here reads that as well
     #[arg(long)]
     json: bool,
 }
@@ -104,6 +104,25 @@ fn promotion(f: &mut fmt::Formatter<'_>, policy: &Policy) -> fmt::Result {
     if !promotion.after.is_empty() {
         write!(f, "; asked after, before the old one goes: {}", list(&promotion.after))?;
     }
+    writeln!(f, ".")?;
+    workload(f, policy.spec().workload)
+}
+
+/// Says how long the versions may take to become ready, and how long what is not needed any more is kept.
+fn workload(f: &mut fmt::Formatter<'_>, workload: WorkloadSpec) -> fmt::Result {
+    let show = |ms: u64| duration(Duration::from_millis(ms));
+    write!(f, "A version may take {} to become ready", show(workload.ready_within_ms))?;
+    if workload.ready_for_ms > 0 {
+        write!(f, ", and must have been so for {}", show(workload.ready_for_ms))?;
+    }
+    for (ms, what) in [
+        (workload.keep_after_success_ms, "the old one is kept for {} after a promotion"),
+        (workload.keep_after_abort_ms, "the canary is kept for {} after a roll-back"),
+    ] {
+        if ms > 0 {
+            write!(f, "; {}", what.replace("{}", &show(ms)))?;
+        }
+    }
     writeln!(f, ".")
 }
 
@@ -125,6 +144,8 @@ fn end(f: &mut fmt::Formatter<'_>, policy: &Policy) -> fmt::Result {
     }
     let within = duration(policy.rollback_within());
     writeln!(f, "A roll-back that takes longer than {within} is called stuck, and still tried.")?;
+    let keep = usize::try_from(spec.keep).unwrap_or(usize::MAX);
+    writeln!(f, "Of each target {} that ended are remembered.", plural(keep, "rollout"))?;
     if spec.fast_return > 0 {
         let versions = spec.fast_return;
         writeln!(
