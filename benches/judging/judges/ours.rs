@@ -1,0 +1,34 @@
+//! Our rule: the evidence and the hard limit, as a rollout judges them.
+
+use std::time::Duration;
+
+use canary_core::analysis::{EvidenceLimits, EvidenceState, Starts, Tick, hard_limit};
+
+use super::super::{TICK, TICKS};
+use super::Judge;
+
+/// Weighs evidence with the defaults: 1.25 times stable's error rate is still well, and one innocent rollout in a
+/// hundred may be taken back.
+#[derive(Debug)]
+pub(crate) struct Ours {
+    limits: EvidenceLimits,
+    state: EvidenceState,
+    live: Duration,
+}
+
+impl Ours {
+    pub(crate) fn new() -> Self {
+        // All of the stages are below 100 %.
+        let mixed = TICK.saturating_mul(u32::try_from(TICKS).unwrap_or(u32::MAX));
+        let limits = EvidenceLimits::new(1.25, 0.01, Starts::over(mixed));
+        Self { limits, state: EvidenceState::default(), live: Duration::ZERO }
+    }
+}
+
+impl Judge for Ours {
+    fn look(&mut self, tick: Tick) -> bool {
+        let evidence = self.state.add(&self.limits, tick, self.live);
+        self.live += TICK;
+        evidence.convicted || hard_limit(tick.stable, tick.canary) == Some(true)
+    }
+}
