@@ -9,6 +9,7 @@ use std::thread;
 use canary_benches::judging::{compare, contenders, streams};
 use clap::Parser;
 
+mod picture;
 mod table;
 
 /// Compares rules that take canaries back, on the same made-up rollouts.
@@ -39,6 +40,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let runs = usize::try_from(arguments.runs)?;
     let rows = compare(&streams, &contenders, (runs, arguments.seed), threads, &show_progress);
     finish_progress();
+    if let Some(file) = &arguments.svg {
+        picture::draw(&rows, file)?;
+    }
     let mut out = std::io::stdout().lock();
     if arguments.json {
         for row in &rows {

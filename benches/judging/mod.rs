@@ -10,11 +10,16 @@ mod row;
 mod stream;
 mod world;
 
+use canary_core::value::{BySide, Counts};
+
 pub use compare::compare;
 pub use judges::{Contender, Judge, contenders};
 pub use row::{Row, wilson};
-pub use stream::{Kind, Stream, Trouble, streams};
+pub use stream::{BASE, Kind, Stream, Trouble, streams};
 pub use world::{TICK, TICKS, World};
+
+/// Holds what both sides served in one tick.
+pub type Requests = BySide<Counts>;
 
 /// How many ticks a minute has.
 pub const TICKS_A_MINUTE: usize = 4;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// The error rate of a service with nothing the matter.
-pub(super) const BASE: f64 = 0.001;
+pub const BASE: f64 = 0.001;
 
 /// Says whether the canary is as good as stable.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 
-use canary_core::analysis::Tick;
 use canary_core::value::Counts;
 
 use super::judges::{Ours, add};
@@ -32,16 +31,16 @@ fn taken_back(streams: &[Stream], runs: usize, contenders: &[Contender]) -> Vec<
 #[derive(Debug)]
 struct Overlapping {
     ours: Ours,
-    last: VecDeque<Tick>,
+    last: VecDeque<Requests>,
 }
 
 impl Judge for Overlapping {
-    fn look(&mut self, tick: Tick) -> bool {
+    fn look(&mut self, tick: Requests) -> bool {
         self.last.push_back(tick);
         if self.last.len() > TICKS_A_MINUTE {
             self.last.pop_front();
         }
-        let mut minute = Tick::default();
+        let mut minute = Requests::default();
         self.last.iter().for_each(|tick| add(&mut minute, *tick));
         self.ours.look(minute)
     }
@@ -55,14 +54,25 @@ struct ConfiguredWeight {
 }
 
 impl Judge for ConfiguredWeight {
-    fn look(&mut self, tick: Tick) -> bool {
+    fn look(&mut self, tick: Requests) -> bool {
         // Stable has this many times the canary's requests at 5, 25 and 50 %.
         let times = [19, 3, 1][self.ticks * 3 / TICKS];
         self.ticks += 1;
         let total = (tick.canary.total * times).max(tick.stable.bad);
         let stable = Counts::new(total, tick.stable.bad).unwrap();
-        self.ours.look(Tick { stable, ..tick })
+        self.ours.look(Requests { stable, ..tick })
     }
+}
+
+#[test]
+fn the_figures_depend_on_the_seed_and_not_on_the_number_of_threads() {
+    let streams: Vec<_> = streams().into_iter().filter(|stream| stream.rps == 1_000.0).collect();
+    let json = |seed, n| {
+        let rows = compare(&streams, &contenders(), (3, seed), threads(n), &|_| {});
+        serde_json::to_string(&rows).unwrap()
+    };
+    assert_eq!(json(SEED, 1), json(SEED, 2));
+    assert_ne!(json(SEED, 1), json(SEED + 1, 1));
 }
 
 const EVIDENCE: Contender = Contender::new("evidence", |_| Box::new(Ours::new()));

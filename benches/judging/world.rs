@@ -3,14 +3,13 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use canary_core::analysis::Tick;
 use canary_core::value::{BySide, Counts};
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::SeedableRng;
 use rand_distr::{Distribution, Exp1, Geometric, Poisson, StandardNormal, StandardUniform};
 
-use super::TICKS_A_MINUTE;
 use super::stream::{BASE, Stream, Trouble};
+use super::{Requests, TICKS_A_MINUTE};
 
 /// How long a tick is.
 pub const TICK: Duration = Duration::from_secs(15);
@@ -39,7 +38,7 @@ pub struct World {
     when: Range<usize>,
     bad_pod: usize,
     /// What of each pod has not been scraped yet.
-    unseen: [BySide<Counts>; PODS],
+    unseen: [Requests; PODS],
 }
 
 impl World {
@@ -53,16 +52,16 @@ impl World {
             _ => 6 * TICKS_A_MINUTE + below(&mut rng, 4 * TICKS_A_MINUTE + 1),
         };
         let bad_pod = below(&mut rng, PODS);
-        let (when, unseen) = (from..from + length, [BySide::default(); PODS]);
+        let (when, unseen) = (from..from + length, [Requests::default(); PODS]);
         Self { stream, rng, tick: 0, base: BASE, when, bad_pod, unseen }
     }
 
     /// Draws the next tick.
-    pub fn next_tick(&mut self) -> Tick {
+    pub fn next_tick(&mut self) -> Requests {
         self.move_base();
         let noise = BySide::from_fn(|_| self.noise(Trouble::SideNoise));
         let canary_pods = CANARY_PODS[self.tick * CANARY_PODS.len() / TICKS];
-        let mut seen = Tick::default();
+        let mut seen = Requests::default();
         for pod in 0..PODS {
             let is_canary = pod < canary_pods;
             let noise = if is_canary { noise.canary } else { noise.stable };

@@ -8,10 +8,9 @@ mod sequential;
 mod shifts;
 mod thresholds;
 
-use canary_core::analysis::Tick;
 use canary_core::value::Counts;
 
-use super::{Stream, TICKS_A_MINUTE};
+use super::{Requests, Stream, TICKS_A_MINUTE};
 pub(super) use ours::Ours;
 use sequential::{Guarded, ZTest};
 use shifts::{Kayenta, PipeCd};
@@ -20,7 +19,7 @@ use thresholds::{Argo, Flagger};
 /// Decides after every tick.
 pub trait Judge {
     /// Takes in the next tick, and tells whether the canary is taken back now.
-    fn look(&mut self, tick: Tick) -> bool;
+    fn look(&mut self, tick: Requests) -> bool;
 }
 
 /// Names a rule, and makes a judge of it for each rollout.
@@ -52,7 +51,7 @@ pub fn contenders() -> Vec<Contender> {
         Contender::new("argo 99.8%", |_| Box::new(Argo::new(0.998))),
         Contender::new("kayenta", |_| Box::new(Kayenta::new(10, None))),
         Contender::new("kayenta every 5 min", |_| Box::new(Kayenta::new(5, None))),
-        Contender::new("kayenta of the last 10", |_| Box::new(Kayenta::new(5, Some(10)))),
+        Contender::new("kayenta, last 10 min", |_| Box::new(Kayenta::new(5, Some(10)))),
         Contender::new("pipecd", |_| Box::new(PipeCd::default())),
         Contender::new("guarded rollout", |stream| Box::new(Guarded::new(stream.rps))),
         Contender::new("z test", |_| Box::new(ZTest::default())),
@@ -63,12 +62,12 @@ pub fn contenders() -> Vec<Contender> {
 #[derive(Debug, Default)]
 struct Minutes {
     ticks: usize,
-    sum: Tick,
+    sum: Requests,
 }
 
 impl Minutes {
     /// Returns a minute's requests once it is over.
-    fn add(&mut self, tick: Tick) -> Option<Tick> {
+    fn add(&mut self, tick: Requests) -> Option<Requests> {
         add(&mut self.sum, tick);
         self.ticks += 1;
         self.ticks.is_multiple_of(TICKS_A_MINUTE).then(|| std::mem::take(&mut self.sum))
@@ -76,7 +75,7 @@ impl Minutes {
 }
 
 /// Adds both sides' requests.
-pub(super) const fn add(sum: &mut Tick, tick: Tick) {
+pub(super) const fn add(sum: &mut Requests, tick: Requests) {
     sum.stable.add(tick.stable);
     sum.canary.add(tick.canary);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use canary_core::analysis::{EvidenceLimits, EvidenceState, Starts, Tick, hard_limit};
 
-use super::super::{TICK, TICKS};
+use super::super::{Requests, TICK, TICKS};
 use super::Judge;
 
 /// Weighs evidence with the defaults: 1.25 times stable's error rate is still well, and one innocent rollout in a
@@ -26,9 +26,10 @@ impl Ours {
 }
 
 impl Judge for Ours {
-    fn look(&mut self, tick: Tick) -> bool {
+    fn look(&mut self, seen: Requests) -> bool {
+        let tick = Tick { stable: seen.stable, canary: seen.canary };
         let evidence = self.state.add(&self.limits, tick, self.live);
         self.live += TICK;
-        evidence.convicted || hard_limit(tick.stable, tick.canary) == Some(true)
+        evidence.convicted || hard_limit(seen.stable, seen.canary) == Some(true)
     }
 }

@@ -1,7 +1,8 @@
 //! The rules that pool all requests of the rollout, and look at them after every tick.
 
-use canary_core::analysis::{Tick, worse_by_chance};
+use canary_core::analysis::worse_by_chance;
 
+use super::super::Requests;
 use super::{Judge, add, both};
 
 /// What the probability of taking back an innocent canary is meant to be, as for our rule.
@@ -12,7 +13,7 @@ const ALPHA: f64 = 0.01;
 /// sequences"); the canary is taken back once the difference is surely above 0.
 #[derive(Debug)]
 pub(super) struct Guarded {
-    sum: Tick,
+    sum: Requests,
     /// The square of the mixture's parameter.
     rho2: f64,
 }
@@ -21,12 +22,12 @@ impl Guarded {
     /// Makes the sequence narrowest for ten minutes of requests.
     pub(super) fn new(rps: f64) -> Self {
         let ln = -2.0 * (2.0 * ALPHA).ln();
-        Self { sum: Tick::default(), rho2: (ln + ln.ln() + 1.0) / (rps * 600.0) }
+        Self { sum: Requests::default(), rho2: (ln + ln.ln() + 1.0) / (rps * 600.0) }
     }
 }
 
 impl Judge for Guarded {
-    fn look(&mut self, tick: Tick) -> bool {
+    fn look(&mut self, tick: Requests) -> bool {
         add(&mut self.sum, tick);
         let ((n_c, k_c), (n_b, k_b)) = (both(self.sum.canary), both(self.sum.stable));
         if n_c == 0.0 || n_b == 0.0 {
@@ -44,11 +45,11 @@ impl Judge for Guarded {
 /// The plain test of two proportions, looked at after every tick as if it were the only time.
 #[derive(Debug, Default)]
 pub(super) struct ZTest {
-    sum: Tick,
+    sum: Requests,
 }
 
 impl Judge for ZTest {
-    fn look(&mut self, tick: Tick) -> bool {
+    fn look(&mut self, tick: Requests) -> bool {
         add(&mut self.sum, tick);
         worse_by_chance(self.sum.stable, self.sum.canary).is_some_and(|chance| chance < ALPHA)
     }

@@ -1,7 +1,6 @@
 //! The rules that compare minute points of both sides by the Mann-Whitney test.
 
-use canary_core::analysis::Tick;
-
+use super::super::Requests;
 use super::super::mann_whitney::{chance_of_higher, shift};
 use super::{Judge, Minutes};
 
@@ -15,7 +14,7 @@ struct Points {
 
 impl Points {
     /// Returns how many minutes are over, if one has just ended.
-    fn add(&mut self, tick: Tick) -> Option<usize> {
+    fn add(&mut self, tick: Requests) -> Option<usize> {
         let minute = self.minutes.add(tick)?;
         self.canary.push(minute.canary.error_rate());
         self.stable.push(minute.stable.error_rate());
@@ -49,7 +48,7 @@ impl Kayenta {
 }
 
 impl Judge for Kayenta {
-    fn look(&mut self, tick: Tick) -> bool {
+    fn look(&mut self, tick: Requests) -> bool {
         let Some(minute) = self.points.add(tick) else { return false };
         if !minute.is_multiple_of(self.every) {
             return false;
@@ -76,7 +75,7 @@ pub(super) struct PipeCd {
 }
 
 impl Judge for PipeCd {
-    fn look(&mut self, tick: Tick) -> bool {
+    fn look(&mut self, tick: Requests) -> bool {
         let Some(minute) = self.points.add(tick) else { return false };
         if minute.is_multiple_of(5) {
             let (canary, stable) = self.points.last(5);

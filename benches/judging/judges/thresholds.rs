@@ -1,10 +1,9 @@
 //! The rules that compare the canary's success rate with a fixed number, minute by minute.
 
-use canary_core::analysis::Tick;
-
+use super::super::Requests;
 use super::{Judge, Minutes};
 
-fn success_rate(minute: Tick) -> Option<f64> {
+fn success_rate(minute: Requests) -> Option<f64> {
     minute.canary.error_rate().map(|rate| 1.0 - rate)
 }
 
@@ -26,7 +25,7 @@ impl Flagger {
 }
 
 impl Judge for Flagger {
-    fn look(&mut self, tick: Tick) -> bool {
+    fn look(&mut self, tick: Requests) -> bool {
         let Some(minute) = self.minutes.add(tick) else { return false };
         if self.failed >= 5 {
             return true;
@@ -56,7 +55,7 @@ impl Argo {
 }
 
 impl Judge for Argo {
-    fn look(&mut self, tick: Tick) -> bool {
+    fn look(&mut self, tick: Requests) -> bool {
         let Some(minute) = self.minutes.add(tick) else { return false };
         match success_rate(minute) {
             Some(rate) => {
