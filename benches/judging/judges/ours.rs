@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use canary_core::analysis::{EvidenceLimits, EvidenceState, Starts, Tick, hard_limit};
+use canary_core::analysis::{EvidenceLimits, EvidenceState, Starts, Streak, hard_limit};
+use canary_core::value::Window;
 
 use super::super::{Requests, TICK, TICKS};
 use super::Judge;
@@ -13,6 +14,7 @@ use super::Judge;
 pub(crate) struct Ours {
     limits: EvidenceLimits,
     state: EvidenceState,
+    streak: Streak,
     live: Duration,
 }
 
@@ -21,13 +23,16 @@ impl Ours {
         // All of the stages are below 100 %.
         let mixed = TICK.saturating_mul(u32::try_from(TICKS).unwrap_or(u32::MAX));
         let limits = EvidenceLimits::new(1.25, 0.01, Starts::over(mixed));
-        Self { limits, state: EvidenceState::default(), live: Duration::ZERO }
+        let (state, streak) = (EvidenceState::default(), Streak::default());
+        Self { limits, state, streak, live: Duration::ZERO }
     }
 }
 
 impl Judge for Ours {
     fn look(&mut self, seen: Requests) -> bool {
-        let tick = Tick { stable: seen.stable, canary: seen.canary };
+        let after = self.streak.until();
+        let covered = Window::new(after, after + TICK);
+        let Ok(tick) = self.streak.admit(covered, seen.stable, seen.canary) else { return false };
         let evidence = self.state.add(&self.limits, tick, self.live);
         self.live += TICK;
         evidence.convicted || hard_limit(seen.stable, seen.canary) == Some(true)
