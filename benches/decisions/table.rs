@@ -7,32 +7,31 @@ use canary_benches::judging::{Kind, Row, wilson};
 /// Writes a table for the innocent canaries, one for those bad from the start, and one for those that turn bad.
 pub(crate) fn write(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
     let runs = rows.first().map_or(0, |row| row.runs);
-    let (_, most) = wilson(0, runs.max(1));
-    writeln!(
-        out,
-        "{runs} rollouts of each row. In brackets and after ±: 95 % intervals; 0 means below {:.1} %, 100 above {:.1} %.\n",
-        100.0 * most,
-        100.0 * (1.0 - most)
-    )?;
-    writeln!(out, "Innocent canaries: % taken back\n")?;
-    let null = |row: &&Row| row.kind == Kind::Null;
-    table(out, rows.iter().filter(null), "stream, rps", |row| {
-        format!("{}, {}", row.stream, number(row.rps))
+    let (_, none) = wilson(0, runs);
+    writeln!(out, "{runs} rollouts of each row; in brackets and after ± 95 % intervals.")?;
+    writeln!(out, "0 means less than {} %, 100 the reverse.", percent(none))?;
+
+    writeln!(out, "\nInnocent canaries: % taken back\n")?;
+    let innocent = rows.iter().filter(|row| row.kind == Kind::Null);
+    table(out, innocent, "what happens, requests/s", |row| {
+        let mark = if row.holds { "" } else { "\\*" };
+        format!("{}{mark}, {}", row.stream, number(row.rps))
     })?;
-    let at = |row: &&Row, start: bool| row.onset_minutes.is_some_and(|onset| (onset == 0) == start);
+    writeln!(out, "\n\\* one side alone does fail more often for a while")?;
+
     writeln!(
         out,
-        "\nBad from the start: % taken back / median minutes / mean canary errors served\n"
+        "\nBad from the start: % taken back / minutes (median) / canary errors served (mean)\n"
     )?;
-    table(out, rows.iter().filter(|row| at(row, true)), "rps, error rate", |row| {
+    let at_once = rows.iter().filter(|row| row.onset_minutes == Some(0));
+    table(out, at_once, "requests/s, canary fails", |row| {
         format!("{}, {} %", number(row.rps), percent(row.canary_error_rate))
     })?;
-    writeln!(
-        out,
-        "\nTurning bad: the same from then on; e = % taken back before, while innocent\n"
-    )?;
-    table(out, rows.iter().filter(|row| at(row, false)), "from minute, rps, error rate", |row| {
-        let minute = row.onset_minutes.unwrap_or(0);
+
+    writeln!(out, "\nTurning bad: the same since then; e: % taken back before, while innocent\n")?;
+    let late = rows.iter().filter(|row| row.onset_minutes.is_some_and(|minute| minute > 0));
+    table(out, late, "from minute, requests/s, canary fails", |row| {
+        let minute = row.onset_minutes.unwrap_or_default();
         format!("{minute}, {}, {} %", number(row.rps), percent(row.canary_error_rate))
     })
 }
@@ -58,48 +57,45 @@ fn table<'a>(
 }
 
 fn cell(row: &Row) -> String {
+    if row.kind == Kind::Null {
+        return share(row);
+    }
     let early = match row.early {
         0 => String::new(),
         early => format!("e{}, ", percent(ratio(early, row.runs))),
     };
-    let share = share(row);
-    match (row.errors_served, row.median_minutes) {
-        (None, _) => share,
-        (Some(errors), None) => {
-            format!("{early}{share} / – / {}", errors_of(errors, row.errors_margin))
-        }
-        (Some(errors), Some(minutes)) => {
-            format!("{early}{share} / {minutes} / {}", errors_of(errors, row.errors_margin))
-        }
-    }
+    let minutes = row.median_minutes.map_or("–".to_owned(), |minutes| short(minutes, 2));
+    let digits = usize::from(row.errors_margin < 1.0);
+    let margin = format!("{:.digits$}", row.errors_margin);
+    let errors =
+        row.errors_served.map_or("–".to_owned(), |mean| format!("{mean:.digits$} ± {margin}"));
+    format!("{early}{} / {minutes} / {errors}", share(row))
 }
 
+/// Writes which share was taken back of those that were there at the onset.
 fn share(row: &Row) -> String {
     let of = row.runs - row.early;
+    if of == 0 {
+        return "–".to_owned();
+    }
+    let share = percent(row.share());
     if row.rolled_back == 0 || row.rolled_back == of {
-        return percent(row.share());
+        return share;
     }
     let (low, high) = wilson(row.rolled_back, of);
-    format!("{} ({}–{})", percent(row.share()), percent(low), percent(high))
+    format!("{share} ({}–{})", percent(low), percent(high))
 }
 
-fn errors_of(mean: f64, margin: f64) -> String {
-    if margin < 0.5 {
-        format!("{mean:.1} ± {margin:.1}")
-    } else {
-        format!("{mean:.0} ± {margin:.0}")
-    }
-}
-
-/// Writes a share in percent with two digits that mean something.
+/// Writes a share in percent, with a decimal where it counts.
 fn percent(share: f64) -> String {
     let percent = 100.0 * share;
-    let text = if !(10.0..=99.0).contains(&percent) {
-        format!("{percent:.1}")
-    } else {
-        format!("{percent:.0}")
-    };
-    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+    short(percent, usize::from(!(10.0..=99.0).contains(&percent)))
+}
+
+/// Writes a number without zeros at its end.
+fn short(number: f64, digits: usize) -> String {
+    let text = format!("{number:.digits$}");
+    if digits == 0 { text } else { text.trim_end_matches('0').trim_end_matches('.').to_owned() }
 }
 
 fn number(rps: f64) -> String {

@@ -4,8 +4,8 @@
 //! and every [`Judge`] sees the same ticks. [`compare`] runs them and counts what each came to.
 
 mod compare;
+mod deal;
 mod judges;
-mod mann_whitney;
 mod row;
 mod stream;
 mod world;

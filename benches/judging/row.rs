@@ -39,6 +39,9 @@ pub struct Row {
     pub median_minutes: Option<f64>,
     /// The mean number of errors that a bad canary served from its onset on, where it was not taken back early.
     pub errors_served: Option<f64>,
+    /// Whether what our rule takes for innocent holds at every tick, where the canary is innocent.
+    #[serde(skip)]
+    pub holds: bool,
     /// Half the width of a 95 % interval for that mean.
     #[serde(skip)]
     pub errors_margin: f64,
@@ -65,6 +68,7 @@ impl Row {
             early,
             median_minutes: median(&ticks).map(|ticks| minutes(ticks - to_f64(onset))),
             errors_served: mean.filter(|_| stream.kind == Kind::Bad),
+            holds: stream.holds(),
             errors_margin,
         }
     }

@@ -125,7 +125,8 @@ pub fn streams() -> Vec<Stream> {
     ]
     .map(|(rps, rate)| Stream::bad(rps, rate, 0));
     let late = [(100.0, 0.01), (100.0, 0.05), (1_000.0, 0.003), (1_000.0, 0.01), (1_000.0, 0.05)];
-    let late = [15, 20, 25].map(|minute| late.map(|(rps, rate)| Stream::bad(rps, rate, minute)));
+    let late =
+        [15, 20, 22, 25].map(|minute| late.map(|(rps, rate)| Stream::bad(rps, rate, minute)));
 
     let mut all = vec![low];
     all.extend(independent);

@@ -1,7 +1,9 @@
 //! The rules that compare minute points of both sides by the Mann-Whitney test.
 
+use canary_core::analysis::MannWhitney;
+
 use super::super::Requests;
-use super::super::mann_whitney::{chance_of_higher, shift};
+use super::super::deal::chance_of_higher;
 use super::{Judge, Minutes};
 
 /// Collects both sides' error rates, a point a minute; a minute in which a side has no requests has no point there.
@@ -31,8 +33,7 @@ impl Points {
 
 /// Kayenta's judge with one metric, the error rate, that may not increase.
 ///
-/// The metric is `High` where the 98 % interval of the shift lies above a quarter of its estimate, and the mean is
-/// higher; with one metric that makes the score 0, which takes the canary back.
+/// With one metric, one that is `High` makes the score 0, which takes the canary back.
 #[derive(Debug)]
 pub(super) struct Kayenta {
     every: usize,
@@ -54,14 +55,8 @@ impl Judge for Kayenta {
             return false;
         }
         let (canary, stable) = self.points.last(self.back.unwrap_or(minute));
-        let Some(shift) = shift(&canary, &stable) else { return false };
-        shift.lower > 0.25 * shift.estimate.abs() && mean(&canary) > mean(&stable)
+        MannWhitney::new(&stable, &canary).is_some_and(|shift| shift.is_high(1.0))
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "there are thirty minutes")]
-fn mean(points: &[f64]) -> f64 {
-    points.iter().sum::<f64>() / points.len() as f64
 }
 
 /// `PipeCD`'s analysis of canary against primary: deviation `HIGH` at 5 % over the last five minutes, looked at every
