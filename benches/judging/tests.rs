@@ -75,6 +75,53 @@ fn the_figures_depend_on_the_seed_and_not_on_the_number_of_threads() {
     assert_ne!(json(SEED, 1), json(SEED + 1, 1));
 }
 
+/// Returns what both sides served in the last ten minutes of twenty rollouts.
+fn last_stage(stream: Stream) -> Requests {
+    let mut sum = Requests::default();
+    for run in 0..20 {
+        let mut world = World::new(stream, SEED, run);
+        let ticks: Vec<_> = (0..TICKS).map(|_| world.next_tick()).collect();
+        ticks[TICKS * 2 / 3..].iter().for_each(|tick| add(&mut sum, *tick));
+    }
+    sum
+}
+
+#[test]
+fn the_streams_are_what_they_are_called() {
+    // The canary's share of the requests, and how many times stable's its error rate is.
+    for (name, share, ratio) in [
+        ("independent errors", 0.5, 1.0),
+        ("edge of innocence", 0.5, 1.25),
+        ("edge, uneven split", 0.6, 1.25),
+        ("base rate ramps", 0.5, 1.0),
+        ("shared outage", 0.5, 1.0),
+        ("clusters of 5", 0.5, 1.0),
+        ("noisy pods", 0.5, 1.0),
+        ("scrape gaps", 0.5, 1.0),
+        ("counter resets", 0.5, 1.0),
+    ] {
+        let Requests { stable, canary } = last_stage(named(&[name], 1_000.0)[0]);
+        let requests = canary.total as f64 / (canary.total + stable.total) as f64;
+        let errors = canary.error_rate().unwrap() / stable.error_rate().unwrap();
+        assert!((requests - share).abs() < 0.01, "{name}: {requests} of the requests");
+        assert!((errors / ratio - 1.0).abs() < 0.1, "{name}: {errors} times the errors");
+    }
+}
+
+#[test]
+fn a_bad_canary_is_bad_from_its_onset_on_and_not_before() {
+    let mut world = World::new(Stream::bad(10_000.0, 0.05, 20), SEED, 0);
+    let mut rate = |ticks: usize| {
+        let mut sum = Requests::default();
+        (0..ticks).for_each(|_| add(&mut sum, world.next_tick()));
+        sum.canary.error_rate().unwrap()
+    };
+    let before = rate(20 * TICKS_A_MINUTE);
+    assert!((before / BASE - 1.0).abs() < 0.1, "{before}");
+    let since = rate(10 * TICKS_A_MINUTE);
+    assert!((since / 0.05 - 1.0).abs() < 0.1, "{since}");
+}
+
 const EVIDENCE: Contender = Contender::new("evidence", |_| Box::new(Ours::new()));
 
 #[test]
