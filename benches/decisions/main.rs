@@ -1,5 +1,8 @@
 //! Which rule takes bad canaries back sooner, and which takes back innocent ones.
 
+mod picture;
+mod table;
+
 use std::error::Error;
 use std::io::{IsTerminal, Write};
 use std::num::NonZeroUsize;
@@ -8,9 +11,6 @@ use std::thread;
 
 use canary_benches::judging::{compare, contenders, streams};
 use clap::Parser;
-
-mod picture;
-mod table;
 
 /// Compares rules that take canaries back, on the same made-up rollouts.
 #[derive(Debug, Parser)]

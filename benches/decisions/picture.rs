@@ -76,7 +76,8 @@ pub(crate) fn draw(rows: &[Row], file: &Path) -> Result<(), Box<dyn Error>> {
         let (size, radius, colour) = if point.is_ours { (17, 6, OURS) } else { (13, 4, THEIRS) };
         let crowded = points.iter().any(|other| point.is_crowded_by(other));
         let (dx, side) = if crowded { (-9, HPos::Right) } else { (9, HPos::Left) };
-        let dot = EmptyElement::at((point.wrong.max(WRONG.start), point.errors))
+        let at = (point.wrong.max(WRONG.start), point.errors.max(ERRORS.start));
+        let dot = EmptyElement::at(at)
             + Circle::new((0, 0), radius, colour.filled())
             + Text::new(point.judge, (dx, 0), text(size, colour, side));
         chart.draw_series(std::iter::once(dot))?;

@@ -21,7 +21,6 @@ const PODS: usize = 20;
 const PODS_F: f64 = 20.0;
 /// How many of the pods are the canary's, stage by stage.
 const CANARY_PODS: [usize; 3] = [1, 5, 10];
-const SECONDS: f64 = 15.0;
 
 const OUTAGE_RATE: f64 = 0.2;
 const BAD_POD_RATE: f64 = 0.1;
@@ -97,7 +96,7 @@ impl World {
 
     /// Returns how many requests a pod is sent on average in one tick.
     fn requests(&self, is_canary: bool, canary_pods: usize) -> f64 {
-        let even = self.stream.rps * SECONDS / PODS_F;
+        let even = self.stream.rps * TICK.as_secs_f64() / PODS_F;
         if self.stream.trouble != Trouble::Split {
             return even;
         }
