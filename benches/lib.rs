@@ -1,4 +1,6 @@
-//! What is measured: policies, and machines that stand right before a step.
+//! What is measured: policies, machines that stand right before a step, and rules that judge the same rollouts.
+
+pub mod judging;
 
 use std::collections::VecDeque;
 use std::time::Duration;
