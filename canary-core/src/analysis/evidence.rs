@@ -25,8 +25,8 @@ use super::log::{add_exp, log_mass, mean_exp_plus};
 use super::{Starts, Tick};
 
 pub(super) const RATIOS: [f64; 8] = [1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
-const STAKES: [f64; 7] = [1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
-const CLUSTER: f64 = 20.0;
+pub(super) const STAKES: [f64; 7] = [1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
+pub(super) const CLUSTER: f64 = 20.0;
 pub(super) const CLUSTER_CAP: f64 = 1.5;
 
 /// Says what is still innocent, and how sure one must be.

@@ -27,16 +27,21 @@ pub(super) fn close(seen: f64, expected: f64) {
     assert!((seen - expected).abs() <= 1e-12 * expected.abs().max(1.0), "{seen} is not {expected}");
 }
 
+/// Returns the probabilities of 0 to `n` successes of probability `p`.
+pub(super) fn binomial(n: u64, p: f64) -> Vec<f64> {
+    let mut probability = (1.0 - p).powi(i32::try_from(n).unwrap());
+    let mut all = vec![probability];
+    for k in 0..n {
+        probability *= (n - k) as f64 / (k + 1) as f64 * p / (1.0 - p);
+        all.push(probability);
+    }
+    all
+}
+
 /// Returns the mean of `exp(gain)` over all ways in which `bad` errors fall on the two sides when
 /// each falls on the canary with the null's probability: at most 1 for a fair bet.
-pub(super) fn mean_gain(bet: impl Fn(u64) -> f64, bad: u64, null: f64) -> f64 {
-    let mut probability = (1.0 - null).powi(i32::try_from(bad).unwrap());
-    let mut mean = 0.0;
-    for k in 0..=bad {
-        mean += probability * bet(k).exp();
-        probability *= (bad - k) as f64 / (k + 1) as f64 * null / (1.0 - null);
-    }
-    mean
+pub(super) fn mean_gain(gain: impl Fn(u64) -> f64, bad: u64, null: f64) -> f64 {
+    (0..).zip(binomial(bad, null)).map(|(k, p)| p * gain(k).exp()).sum()
 }
 
 /// Asserts that a number is the expected one but for this part of it.

@@ -1,22 +1,25 @@
 //! Whether the evidence is against the version, or against one of its pods.
 //!
-//! Beside the evidence of all of the canary's requests, that without each of its pods is gathered. What is left
-//! without the worst one never convicts; it only tells what to say: "one pod" instead of "the version".
+//! Beside the evidence of all of the canary's requests, that without each of its pods is gathered, and that each
+//! fails more than the others. Neither ever convicts; they only tell what to say: "one pod" instead of "the
+//! version".
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::bet::Bet;
+use super::evidence::RATIOS;
+use super::log::mean_exp_plus;
 use super::{Evidence, EvidenceLimits, EvidenceState, Tick};
 use crate::value::Counts;
 
 /// How many pods are followed. Of more than these, one has too little traffic to be the reason.
 const MOST: usize = 16;
 
-/// The part of the canary's requests that others than the one pod must have served: with less, what they show
-/// says little.
-const OTHERS: f64 = 1.0 / 3.0;
+/// How often at most, in bad versions whose pods are alike and began together, one of them is named all the same.
+const MISNAMED: f64 = 0.1;
 
 /// Weighs the evidence against a canary that runs in several pods.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,7 +35,10 @@ pub struct PodEvidence {
 struct Pod {
     name: Arc<str>,
     requests: u64,
+    /// The evidence of the other pods.
     without: EvidenceState,
+    /// The ratio process of this pod's requests against those of the others, by alternative.
+    apart: [f64; RATIOS.len()],
 }
 
 /// Tells that the evidence is against one pod.
@@ -62,17 +68,24 @@ impl PodEvidence {
         for (name, _) in pods.clone() {
             if self.pods.len() < MOST && self.pods.iter().all(|pod| pod.name != *name) {
                 // Until now there was nothing of it to leave out.
-                self.pods.push(Pod { name: Arc::clone(name), requests: 0, without: self.all });
+                self.pods.push(Pod {
+                    name: Arc::clone(name),
+                    requests: 0,
+                    without: self.all,
+                    apart: [0.0; RATIOS.len()],
+                });
             }
         }
         for pod in &mut self.pods {
-            let mut others = tick;
+            let (mut own, mut others) = (Counts::default(), tick);
             for (_, served) in pods.clone().into_iter().filter(|(name, _)| pod.name == **name) {
-                pod.requests = pod.requests.saturating_add(served.total);
-                others.canary.take(served);
-                others.canary.bad = others.canary.bad.min(others.canary.total);
+                own.add(served);
             }
+            others.canary.take(own);
+            others.canary.bad = others.canary.bad.min(others.canary.total);
+            pod.requests = pod.requests.saturating_add(own.total);
             pod.without.add(limits, others, live);
+            pod.set_apart(own, others.canary);
         }
         self.requests = self.requests.saturating_add(tick.canary.total);
         self.all.add(limits, tick, live)
@@ -84,31 +97,34 @@ impl PodEvidence {
         self.all.evidence()
     }
 
-    /// Names the pod that the evidence is against, where it convicts the canary, but not without this pod.
-    ///
-    /// Evidence that has only just convicted would not without any of the pods. So what is left must be less than
-    /// half of what an equally bad version would leave, in proportion to the requests; and the others must have
-    /// served a third of the requests at least. The order of the pods is nothing to it.
+    /// Names the pod that the evidence is against: it convicts the canary, but not without this pod, and the pod
+    /// fails more than the others. Pods that are alike fail differently by chance; so where the version is bad and
+    /// its pods began together, one of them is ever named in at most one rollout of ten.
     #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
     pub fn one_pod(&self) -> Option<OnePod> {
-        let all = self.all.evidence();
-        let left = |pod: &Pod| pod.without.evidence().ln_ratio;
-        let worst = self
+        let apart = |pod: &Pod| mean_exp_plus(&pod.apart, f64::NEG_INFINITY);
+        let (ln_apart, worst) = self
             .pods
             .iter()
-            .min_by(|a, b| left(a).total_cmp(&left(b)).then_with(|| a.name.cmp(&b.name)))?;
+            .map(|pod| (apart(pod), pod))
+            .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.name.cmp(&a.1.name)))?;
         let others = worst.without.evidence();
-        let share = self.share(worst);
-        let one = all.convicted
-            && !others.convicted
-            && 1.0 - share >= OTHERS
-            && others.ln_ratio <= 0.5 * (1.0 - share) * all.ln_ratio;
+        // Each of the pods could have been the worst.
+        let needed = libm::log(self.pods.len() as f64 / MISNAMED);
+        let one = self.all.evidence().convicted && !others.convicted && ln_apart >= needed;
+        let share = worst.requests as f64 / self.requests.max(1) as f64;
         one.then(|| OnePod { name: Arc::clone(&worst.name), others, share })
     }
+}
 
-    #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
-    fn share(&self, pod: &Pod) -> f64 {
-        pod.requests as f64 / self.requests.max(1) as f64
+impl Pod {
+    fn set_apart(&mut self, own: Counts, others: Counts) {
+        if let Some(bet) = Bet::new(1.0, own, others) {
+            for (m, multiple) in self.apart.iter_mut().zip(RATIOS) {
+                *m = (*m + bet.ratio(multiple, libm::log(multiple))).max(f64::MIN);
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::analysis::fixtures::{STREAM, close, mean_gain, tick};
+use crate::analysis::fixtures::{STREAM, binomial, close, mean_gain, tick};
 
 fn run(ratio: f64, starts: Starts, ticks: &[(u64, u64, u64, u64)]) -> Vec<Evidence> {
     let limits = EvidenceLimits::new(ratio, 0.01, starts);
@@ -168,6 +168,10 @@ fn a_broken_canary_is_convicted_and_stays_so() {
     assert!(seen[first..].iter().all(|e| e.convicted), "a latch opened again");
 }
 
+fn sizes() -> impl Strategy<Value = (u64, u64)> {
+    (10_u64..5_000, 10_u64..5_000)
+}
+
 proptest! {
     #[test]
     fn no_bet_gains_on_average_while_the_canary_is_innocent(
@@ -180,6 +184,47 @@ proptest! {
         let tick = mean_gain(|k| bet(k).tick(STAKES[at]), bad, null);
         prop_assert!(ratio <= 1.0 + 1e-9, "ratio process gains {ratio}");
         prop_assert!(tick <= 1.0 + 1e-9, "tick process gains {tick}");
+    }
+
+    /// The sum over all outcomes of two ticks of their probability times the odds, across a later start.
+    #[test]
+    fn no_process_gains_on_average_while_the_canary_is_innocent(
+        first in sizes(), second in sizes(), bad in (1_u64..10, 1_u64..10),
+        r0 in 1.0_f64..3.0, innocence in 0.0_f64..=1.0, factor in 1.0_f64..5.0,
+    ) {
+        let limits = EvidenceLimits::new(r0, 0.01, Starts { spacing_ms: 10_000, later: 2 });
+        let share = |(n_c, n_b): (u64, u64)| {
+            let r = n_c as f64 * r0 * innocence;
+            r / (n_b as f64 + r)
+        };
+        let mut means = [0.0; 3];
+        for (k, p) in binomial(bad.0, share(first)).into_iter().enumerate() {
+            let mut state = EvidenceState::default();
+            let k = k as u64;
+            let _ = state.add_dispersed(&limits, tick((first.0, k, first.1, bad.0 - k)), Duration::ZERO, 1.0);
+            for (l, q) in binomial(bad.1, share(second)).into_iter().enumerate() {
+                let (mut state, l) = (state, l as u64);
+                let next = tick((second.0, l, second.1, bad.1 - l));
+                let seen = state.add_dispersed(&limits, next, Duration::from_secs(15), factor);
+                for (mean, ln) in means.iter_mut().zip([seen.ln_ratio, seen.ln_tick, seen.ln_cluster]) {
+                    *mean += p * q * ln.exp();
+                }
+            }
+        }
+        prop_assert!(means.iter().all(|mean| *mean <= 1.0 + 1e-12), "{means:?}");
+    }
+
+    #[test]
+    fn an_error_of_the_canary_never_speaks_for_it(
+        (n_c, n_b) in sizes(), k_c in 0_u64..9, k_b in 0_u64..9, r0 in 1.0_f64..3.0,
+    ) {
+        let of = |k_c, k_b| run(r0, Starts::over(Duration::ZERO), &[(n_c, k_c, n_b, k_b)])[0];
+        let (few, more) = (of(k_c, k_b), of(k_c + 1, k_b));
+        let slack = 1e-12;
+        prop_assert!(more.ln_ratio >= few.ln_ratio - slack && more.ln_cluster >= few.ln_cluster - slack);
+        // The tick process stakes by the number of errors: it keeps the order where that stays the same.
+        let moved = of(k_c + 1, k_b.saturating_sub(1));
+        prop_assert!(k_b == 0 || moved.ln_tick >= few.ln_tick - slack, "{few:?} {moved:?}");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::analysis::fixtures::{close, mean_gain, tick};
+use crate::analysis::fixtures::{binomial, close, mean_gain, tick};
 
 fn run(ratio: f64, ticks: &[(u64, u64, u64, u64)]) -> NonInferiority {
     let limits = NonInferiorityLimits::new(ratio, 0.05);
@@ -58,6 +58,28 @@ proptest! {
         let tick = mean_gain(|k| bet(k).tick(RATIOS[at]), bad, share);
         prop_assert!(ratio <= 1.0 + 1e-9, "ratio process gains {ratio}");
         prop_assert!(tick <= 1.0 + 1e-9, "tick process gains {tick}");
+    }
+
+    /// The sum over all outcomes of two ticks of their probability times the odds.
+    #[test]
+    fn no_process_gains_on_average_while_the_canary_is_worse(
+        first in (10_u64..5_000, 10_u64..5_000), second in (10_u64..5_000, 10_u64..5_000),
+        bad in (1_u64..10, 1_u64..10), r1 in 0.5_f64..4.0, worse in 1.0_f64..20.0,
+    ) {
+        let limits = NonInferiorityLimits::new(r1, 0.05);
+        let share = |(n_c, n_b): (u64, u64)| n_c as f64 * r1 * worse / (n_b as f64 + n_c as f64 * r1 * worse);
+        let mut means = [0.0; 2];
+        for (k, p) in (0_u64..).zip(binomial(bad.0, share(first))) {
+            let mut before = NonInferiorityState::default();
+            let _ = before.add(&limits, tick((first.0, k, first.1, bad.0 - k)));
+            for (l, q) in (0_u64..).zip(binomial(bad.1, share(second))) {
+                let mut state = before;
+                let seen = state.add(&limits, tick((second.0, l, second.1, bad.1 - l)));
+                means[0] += p * q * seen.ln_ratio.exp();
+                means[1] += p * q * seen.ln_tick.exp();
+            }
+        }
+        prop_assert!(means.iter().all(|mean| *mean <= 1.0 + 1e-12), "{means:?}");
     }
 
     #[test]

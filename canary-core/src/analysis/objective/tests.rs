@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::analysis::fixtures::{counts, relative};
+use crate::analysis::fixtures::{counts, mean_gain, relative};
 
 fn exceeds(rate: f64, requests: f64, (bad, total): (u64, u64)) -> f64 {
     Objective::exceeds(rate, SharpestAt::new(requests, 0.05)).ln_evidence(counts(total, bad))
@@ -86,17 +86,6 @@ fn the_bounds_of_a_rate_are_the_reference_values() {
     assert_eq!(rate_bounds(counts(0, 0), 0.05, SharpestAt::new(100.0, 0.05)), (0.0, 1.0));
 }
 
-/// Returns the mean of the evidence over all outcomes of `n` requests, of which each is bad with this probability.
-fn mean(n: u64, p: f64, ln_evidence: impl Fn(u64) -> f64) -> f64 {
-    let mut probability = (1.0 - p).powi(i32::try_from(n).unwrap());
-    let mut mean = 0.0;
-    for bad in 0..=n {
-        mean += probability * ln_evidence(bad).exp();
-        probability *= (n - bad) as f64 / (bad + 1) as f64 * p / (1.0 - p);
-    }
-    mean
-}
-
 fn rates() -> impl Strategy<Value = f64> {
     (-6.0_f64..-0.3).prop_map(|power| 10.0_f64.powf(power))
 }
@@ -107,17 +96,17 @@ proptest! {
         n in 1_u64..60, rate in rates(), requests in 1.0_f64..1e6, times in 0.0_f64..=1.0,
     ) {
         let (null, well) = (rate, rate * times);
-        let above = mean(n, well, |bad| exceeds(null, requests, (bad, n)));
+        let above = mean_gain(|bad| exceeds(null, requests, (bad, n)), n, well);
         prop_assert!(above <= 1.0 + 1e-9, "{above}");
         let ill = null + (1.0 - null) * times * 0.99;
-        let under = mean(n, ill, |bad| below(null, requests, (bad, n)));
+        let under = mean_gain(|bad| below(null, requests, (bad, n)), n, ill);
         prop_assert!(under <= 1.0 + 1e-9, "{under}");
     }
 
     #[test]
     fn at_the_null_itself_the_bet_is_fair(n in 1_u64..60, rate in rates(), requests in 1.0_f64..1e6) {
-        let above = mean(n, rate, |bad| exceeds(rate, requests, (bad, n)));
-        let under = mean(n, rate, |bad| below(rate, requests, (bad, n)));
+        let above = mean_gain(|bad| exceeds(rate, requests, (bad, n)), n, rate);
+        let under = mean_gain(|bad| below(rate, requests, (bad, n)), n, rate);
         prop_assert!((above - 1.0).abs() < 1e-9 && (under - 1.0).abs() < 1e-9, "{above} {under}");
     }
 

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::analysis::Starts;
-use crate::analysis::fixtures::relative;
+use crate::analysis::fixtures::{relative, tick};
+use crate::analysis::{EvidenceState, Starts};
 
 const EVERY: Duration = Duration::from_secs(15);
 
@@ -20,8 +20,8 @@ fn requests_that_half_of_the_rollouts_need() {
     {
         let needed = StageTraffic::new(share, 0.001, 100.0, EVERY).needed(&once, 3.0).unwrap();
         relative(needed.requests, requests, 2e-5);
-        relative(needed.requests_mostly, 1.3 * requests, 2e-5);
-        relative(needed.hold.as_secs_f64(), requests / 100.0, 2e-5);
+        assert!(needed.requests_mostly > needed.requests && needed.hold_mostly > needed.hold);
+        assert!(needed.hold.as_secs_f64() * 100.0 > 0.999 * needed.requests);
     }
 }
 
@@ -40,7 +40,55 @@ fn some_looks_are_needed_however_bad_the_canary_is() {
     // capped looks of the cluster process are the faster ones: ln 200 / 1.5.
     for (share, looks) in [(0.01, 2), (0.05, 2), (0.5, 4), (0.9, 4)] {
         let broken = StageTraffic::new(share, 0.001, 1e6, EVERY).needed(&once, 1000.0).unwrap();
-        assert_eq!((broken.looks, broken.hold), (looks, EVERY * looks), "{share}");
+        assert_eq!(broken.looks, looks, "{share}");
+        assert!((EVERY * looks..EVERY * (looks + 3)).contains(&broken.hold), "{share}: {broken:?}");
+    }
+}
+
+/// Returns how many looks a run takes to convict, with errors drawn by a generator of Marsaglia's.
+fn looks(traffic: StageTraffic, limits: &EvidenceLimits, times: f64, random: &mut u64) -> u32 {
+    let requests = traffic.per_second * traffic.every.as_secs_f64();
+    let mut poisson = |mean: f64| {
+        let (mut left, mut count) = (-mean, 0);
+        loop {
+            *random ^= *random << 13;
+            *random ^= *random >> 7;
+            *random ^= *random << 17;
+            left -= (((*random >> 11) as f64 + 0.5) / (1_u64 << 53) as f64).ln();
+            if left > 0.0 {
+                return count;
+            }
+            count += 1;
+        }
+    };
+    let mut state = EvidenceState::default();
+    for look in 0.. {
+        let [n_c, n_b] = [traffic.share, 1.0 - traffic.share].map(|part| part * requests);
+        let (k_c, k_b) = (poisson(n_c * traffic.base * times), poisson(n_b * traffic.base));
+        let tick = tick((n_c as u64, k_c, n_b as u64, k_b));
+        if state.add(limits, tick, EVERY * look).convicted {
+            return look + 1;
+        }
+    }
+    0
+}
+
+#[test]
+fn the_plan_is_near_what_happens() {
+    let limits = limits(1.25, Duration::from_secs(1800));
+    let mut random = 88_172_645_463_325_252;
+    for (share, per_second, times) in
+        [(0.05, 100.0, 10.0), (0.25, 100.0, 3.0), (0.5, 1000.0, 3.0), (0.5, 1000.0, 10.0)]
+    {
+        let traffic = StageTraffic::new(share, 0.001, per_second, EVERY);
+        let mut seen: Vec<_> =
+            (0..101).map(|_| looks(traffic, &limits, times, &mut random)).collect();
+        seen.sort_unstable();
+        let needed = traffic.needed(&limits, times).unwrap();
+        let median = (EVERY * seen[50]).as_secs_f64() / needed.hold.as_secs_f64();
+        assert!((0.7..1.3).contains(&median), "{share} {per_second} {times}: {median}");
+        let mostly = (EVERY * seen[80]).as_secs_f64() / needed.hold_mostly.as_secs_f64();
+        assert!((0.5..1.3).contains(&mostly), "{share} {per_second} {times}: {mostly}");
     }
 }
 

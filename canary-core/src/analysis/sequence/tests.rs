@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::analysis::fixtures::{STREAM, close, tick};
+use crate::analysis::fixtures::{STREAM, binomial, close, tick};
 
 fn gathered(ticks: &[(u64, u64, u64, u64)]) -> RatioSequence {
     let mut sequence = RatioSequence::default();
@@ -151,14 +151,4 @@ fn misses(sequence: &RatioSequence, alpha: f64, ln_ratio: f64) -> bool {
     let bounds = sequence.bounds(alpha);
     let ratio = ln_ratio.exp();
     ratio < bounds.lower || bounds.upper.is_some_and(|upper| ratio > upper)
-}
-
-fn binomial(n: u64, p: f64) -> Vec<f64> {
-    let mut probability = (1.0 - p).powi(i32::try_from(n).unwrap());
-    let mut all = vec![probability];
-    for k in 0..n {
-        probability *= (n - k) as f64 / (k + 1) as f64 * p / (1.0 - p);
-        all.push(probability);
-    }
-    all
 }
