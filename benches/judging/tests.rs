@@ -73,6 +73,38 @@ fn the_figures_depend_on_the_seed_and_not_on_the_number_of_threads() {
     };
     assert_eq!(json(SEED, 1), json(SEED, 2));
     assert_ne!(json(SEED, 1), json(SEED + 1, 1));
+    let first_tick = |run| World::new(streams[0], SEED, run).next_tick();
+    assert_ne!(first_tick(0), first_tick(1));
+}
+
+/// Takes every canary back after so many ticks.
+#[derive(Debug)]
+struct After(usize);
+
+impl Judge for After {
+    fn look(&mut self, _: Requests) -> bool {
+        self.0 -= 1;
+        self.0 == 0
+    }
+}
+
+#[test]
+fn time_and_errors_are_counted_from_the_onset() {
+    let hasty = Contender::new("hasty", |_| Box::new(After(20 * TICKS_A_MINUTE)));
+    let late = Contender::new("late", |_| Box::new(After(25 * TICKS_A_MINUTE)));
+    let never = Contender::new("never", |_| Box::new(After(usize::MAX)));
+    let stream = Stream::bad(1_000.0, 0.05, 20);
+    let rows = compare(&[stream], &[hasty, late, never], (30, SEED), threads(2), &|_| {});
+    let came_to: Vec<_> =
+        rows.iter().map(|row| (row.early, row.rolled_back, row.median_minutes)).collect();
+    assert_eq!(came_to, [(30, 0, None), (0, 30, Some(5.0)), (0, 0, None)]);
+    assert_eq!(rows[0].errors_served, None);
+    // A twentieth of half of the requests fails: 7500 in five minutes.
+    for (row, errors) in rows[1..].iter().zip([7_500.0, 15_000.0]) {
+        let served = row.errors_served.unwrap();
+        assert!((served / errors - 1.0).abs() < 0.02, "{}: {served}", row.judge);
+        assert!((10.0..100.0).contains(&row.errors_margin), "{}", row.errors_margin);
+    }
 }
 
 /// Returns what both sides served in the last ten minutes of twenty rollouts.

@@ -7,7 +7,7 @@ use crate::value::Counts;
 /// Estimates the over-dispersion of one side's errors from its pods' counts; small and `Copy`.
 ///
 /// Errors that come in clusters count for more than they are. The factor tells by how much: 1 for independent
-/// ones. What is fed may look at stable's pods alone; a canary that is bad on one pod scatters, too.
+/// ones. Where it shall divide the evidence, it is that of stable's pods: a canary with one bad pod scatters, too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Dispersion {
     /// The mean squares of each tick, times its errors.

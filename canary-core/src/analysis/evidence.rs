@@ -24,8 +24,11 @@ use super::bet::Bet;
 use super::log::{add_exp, log_mass, mean_exp_plus};
 use super::{Starts, Tick};
 
+/// How many times worse than the null the alternatives of the ratio and the cluster process are.
 pub(super) const RATIOS: [f64; 8] = [1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
+/// The same of the tick process.
 pub(super) const STAKES: [f64; 7] = [1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
+/// How many errors a cluster may have, and what the cluster process gains in one tick at most.
 pub(super) const CLUSTER: f64 = 20.0;
 pub(super) const CLUSTER_CAP: f64 = 1.5;
 
@@ -53,6 +56,11 @@ impl EvidenceLimits {
     /// Returns how many times stable's error rate is still well.
     pub(super) const fn ratio(&self) -> f64 {
         self.ratio
+    }
+
+    /// Returns the logarithms of [`RATIOS`].
+    pub(super) const fn ln_ratios(&self) -> &[f64; 8] {
+        &self.ln_ratios
     }
 
     /// Returns the odds that convict, as a logarithm.

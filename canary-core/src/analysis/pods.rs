@@ -85,7 +85,7 @@ impl PodEvidence {
             others.canary.bad = others.canary.bad.min(others.canary.total);
             pod.requests = pod.requests.saturating_add(own.total);
             pod.without.add(limits, others, live);
-            pod.set_apart(own, others.canary);
+            pod.set_apart(limits, own, others.canary);
         }
         self.requests = self.requests.saturating_add(tick.canary.total);
         self.all.add(limits, tick, live)
@@ -119,10 +119,10 @@ impl PodEvidence {
 }
 
 impl Pod {
-    fn set_apart(&mut self, own: Counts, others: Counts) {
+    fn set_apart(&mut self, limits: &EvidenceLimits, own: Counts, others: Counts) {
         if let Some(bet) = Bet::new(1.0, own, others) {
-            for (m, multiple) in self.apart.iter_mut().zip(RATIOS) {
-                *m = (*m + bet.ratio(multiple, libm::log(multiple))).max(f64::MIN);
+            for (i, m) in self.apart.iter_mut().enumerate() {
+                *m = (*m + bet.ratio(RATIOS[i], limits.ln_ratios()[i])).max(f64::MIN);
             }
         }
     }
