@@ -51,9 +51,9 @@ pub(super) struct Judge {
     histories: Vec<History>,
     gathered: Vec<Tally>,
     evidence: Vec<Weighing>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     as_good: Vec<Acquittal>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     ranks: Vec<Ranks>,
     /// What each comparison at the end of this stage came to.
     abs: Vec<Option<(Verdict, Finding)>>,
