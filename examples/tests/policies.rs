@@ -27,7 +27,7 @@ fn names() -> Vec<String> {
 #[test]
 fn each_is_wise_or_says_what_was_accepted() {
     let known = Assumptions::default()
-        .requests_per_second(500.0)
+        .requests_per_second(200.0)
         .base_error_rate(0.001)
         .scrape_interval(Duration::from_secs(15));
     let quick = Assumptions::default();

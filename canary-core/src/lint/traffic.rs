@@ -104,15 +104,24 @@ fn false_alarms(
     let Some((limit, for_ms, samples)) = most_errors(check) else {
         return;
     };
-    let window = Duration::from_millis(for_ms).max(policy.every());
+    let every = policy.every().max(Duration::from_millis(check.every_ms.unwrap_or(0)));
+    let window = Duration::from_millis(for_ms).max(every);
     let mut innocent = 1.0;
-    let mut worst = (0.0, Weight::ZERO);
+    let mut worst = (0.0, Weight::ZERO, 0.0);
     for stage in policy.stages().iter().filter(|stage| check.applies_at(stage.weight)) {
         let seen = requests(rate, stage.weight, window).max(as_f64(samples));
-        let alarm = chance::poisson_above(seen * base, seen * limit);
-        innocent *= libm::pow(1.0 - alarm, chance::looks(stage.hold(), window));
+        let (bad, most) = (seen * base, seen * limit);
+        let alarm = if window > every {
+            let step = bad * every.as_secs_f64() / window.as_secs_f64();
+            let steps = stage.hold().saturating_sub(window).as_secs_f64() / every.as_secs_f64();
+            chance::ever_above(bad, most, step, steps)
+        } else {
+            let looks = chance::looks(stage.hold(), window);
+            1.0 - libm::pow(1.0 - chance::poisson_above(bad, most), looks)
+        };
+        innocent *= 1.0 - alarm;
         if alarm > worst.0 {
-            worst = (alarm, stage.weight);
+            worst = (alarm, stage.weight, seen);
         }
     }
     if 1.0 - innocent > TOO_OFTEN {
@@ -120,15 +129,26 @@ fn false_alarms(
             "false-alarms",
             path,
             format!(
-                "check `{}` takes back about {:.0} % of innocent canaries: at {} a look has few requests, and a few \
-                 errors cross the limit",
+                "check `{}` takes back about {:.0} % of innocent canaries: in the stage at {} it sees {:.0} requests in \
+                 {}, and {:.0} errors cross the limit",
                 check.name,
                 (1.0 - innocent) * 100.0,
-                worst.1
+                worst.1,
+                worst.2,
+                Span(millis(window)),
+                (worst.2 * limit).floor() + 1.0
             ),
-            "look at a longer time (`for: 2m`), ask for `samples`, or begin at a higher weight (`from: 10%`)",
+            format!(
+                "look at a longer time (`for: {}m`), or begin at a higher weight (`from: 10%`)",
+                longer(window)
+            ),
         ));
     }
+}
+
+/// Returns how many minutes to look back over instead: at least twice as many, and at least two.
+fn longer(window: Duration) -> u64 {
+    (millis(window).div_ceil(30_000)).max(2)
 }
 
 /// Returns the highest share of errors that a check bears, and over what, where crossing it once takes the canary
