@@ -56,7 +56,9 @@ fn metrics(policy: &Policy, found: &mut Vec<Finding>) {
     }
     for (i, check) in policy.checks().iter().enumerate() {
         check.kind.visit_at(&format!("checks[{i}]"), &mut |path, kind| {
-            if let CheckKind::Threshold { metric, .. } = kind {
+            if let CheckKind::Threshold { metric, .. } | CheckKind::MannWhitney { metric, .. } =
+                kind
+            {
                 read(format!("{path}.metric"), metric);
             }
         });

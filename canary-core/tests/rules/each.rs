@@ -136,13 +136,19 @@ proptest! {
     /// Rule 6: a repeat does nothing and is answered alike, a late command does nothing, and all are answered.
     #[test]
     fn commands_are_answered_once_and_repeats_do_nothing(
-        plan in plans(), moves in some_moves(), kind in commands(), late in any::<bool>(),
+        plan in plans(), moves in some_moves(), kind in commands(), late in any::<bool>(), known in any::<bool>(),
     ) {
         let mut world = after(&plan, &moves);
-        let stage = late.then(|| StageRef::new("no such stage"));
         let aborts = matches!(kind, CommandKind::Abort { .. });
         world.step(Event::Tick);
         let before = world.rollout.phase().clone();
+        let begins = matches!(before, Phase::Starting { .. } | Phase::Opening { .. });
+        let elsewhere = match known {
+            true if begins => StageRef::PROMOTION,
+            true => StageRef::START,
+            false => StageRef::new("no such stage"),
+        };
+        let stage = late.then_some(elsewhere);
         let id = world.command(kind.clone(), stage.clone());
         if late && !aborts {
             prop_assert_eq!(world.rollout.phase(), &before);
@@ -156,8 +162,12 @@ proptest! {
         prop_assert!(world.answers.contains_key(&id));
         let said = world.answers[&id].clone();
         if late && !aborts && before.name() != "ended" {
-            let is_late = matches!(said, Answer::Late { .. });
-            prop_assert!(is_late, "{said:?}");
+            let refused = match &said {
+                Answer::Late { .. } => known,
+                Answer::Impossible { why } => !known && why.contains("there is no stage"),
+                _ => false,
+            };
+            prop_assert!(refused, "{said:?}");
         }
     }
 
