@@ -234,30 +234,22 @@ impl Rollout {
     fn drift(&mut self, found: Traffic, now: Timestamp) {
         let expected = std::mem::replace(&mut self.state.traffic, found.clone());
         let kept = matches!(self.state.phase, Phase::Retiring { .. });
-        let wanted_back = if kept { !self.old_is_going() } else { !self.flight.claimed };
-        let taken = found.canary < expected.canary || found.is_within(&expected);
-        if wanted_back && taken {
-            let then = Drift::PutBack;
-            let content =
-                Content::Drifted { expected: expected.clone(), found: found.clone(), then };
-            self.record(now, content);
-            return self.roll_back(Reason::TakenBack { expected, found }, now);
-        }
-        // A version that is to be replaced or removed must not have what somebody else sends to it.
         let ends = matches!(self.state.phase, Phase::Promoting { .. } | Phase::Closing { .. });
+        let taken = found.canary < expected.canary || found.is_within(&expected);
+        let taken_back = taken && if kept { !self.old_is_going() } else { !self.flight.claimed };
         let then = match self.policy.spec().drift {
+            _ if kept || taken_back => Drift::PutBack,
+            // A version that is to be replaced or removed must not have what somebody else sends to it.
             Drift::Accept if ends => Drift::PutBack,
-            _ if kept => Drift::PutBack,
             then => then,
         };
+        // To accept that the canary has nothing is to take it back: it can never be judged.
         let left =
             found.canary == Weight::ZERO && judge::measured_at(&self.policy, expected.canary);
-        self.record(
-            now,
-            Content::Drifted { expected: expected.clone(), found: found.clone(), then },
-        );
+        let content = Content::Drifted { expected: expected.clone(), found: found.clone(), then };
+        self.record(now, content);
         match then {
-            // To accept that the canary has nothing is to take it back: it can never be judged.
+            _ if taken_back => self.roll_back(Reason::TakenBack { expected, found }, now),
             Drift::Accept if left => self.roll_back(Reason::TakenBack { expected, found }, now),
             Drift::PutBack => self.put_back(now),
             Drift::Pause => {
