@@ -78,7 +78,7 @@ mod tests {
         close(factor(&[]), 1.0);
         close(factor(&[&[counts(100, 50)]]), 1.0);
         close(factor(&[&[counts(100, 50), counts(0, 0)]]), 1.0);
-        close(factor(&[&[counts(100, 1), counts(100, 0)]]), 1.0);
+        close(factor(&[&[counts(1, 1), counts(999, 0)]]), 1.0);
         let even = [counts(100, 5), counts(100, 5)];
         close(factor(&[&even, &even]), 1.0);
     }

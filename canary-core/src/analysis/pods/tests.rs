@@ -66,6 +66,13 @@ fn a_bad_version_is_no_bad_pod_even_when_it_has_only_just_been_convicted() {
 }
 
 #[test]
+fn the_worst_pod_of_a_bad_version_is_not_the_reason() {
+    let evidence = run(&vec![vec![60, 8, 8, 8]; 20]);
+    assert!(evidence.evidence().convicted);
+    assert_eq!(evidence.one_pod(), None);
+}
+
+#[test]
 fn nobody_is_named_before_the_evidence_convicts_or_where_there_are_no_others() {
     assert_eq!(run(&[vec![3, 0, 0]]).one_pod(), None);
     let alone = run(&vec![vec![20]; 20]);

@@ -82,6 +82,17 @@ proptest! {
     }
 
     #[test]
+    fn joined_shares_only_make_the_bounds_wider(ticks in ticks(120), alpha in 0.001_f64..0.5) {
+        let bounds = gathered(&ticks).bounds(alpha);
+        let at_ratios: f64 = RATIOS.iter().map(|r| exact(&ticks, r.ln()).exp() + exact(&ticks, -r.ln()).exp()).sum();
+        let level = alpha.ln() + (at_ratios / 16.0).ln();
+        for end in [Some(bounds.lower).filter(|lower| *lower > 0.0), bounds.upper].into_iter().flatten() {
+            let value = exact(&ticks, end.ln());
+            prop_assert!(value <= level + 1e-7, "{end}: {value} is above {level}");
+        }
+    }
+
+    #[test]
     fn the_ends_are_where_the_likelihood_crosses(ticks in ticks(20), alpha in 0.001_f64..0.5) {
         let sequence = gathered(&ticks);
         let bounds = sequence.bounds(alpha);
