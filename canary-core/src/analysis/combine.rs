@@ -73,10 +73,10 @@ impl CombinedLimits {
 pub struct CombinedState {
     /// What each process comes to, as a logarithm: ratio, tick and cluster.
     ln: [f64; 3],
-    /// Whether each process has reached its limit, latched.
-    latched: [bool; 3],
-    /// For each process a bit for each part that reached the limit by itself, latched.
-    alone: [u32; 3],
+    /// Whether the ratio process, and the mean of the two others, have reached the limit, latched.
+    latched: [bool; 2],
+    /// For each of these a bit for each part that reached the limit by itself, latched.
+    alone: [u32; 2],
 }
 
 impl CombinedState {
@@ -94,15 +94,16 @@ impl CombinedState {
                 ln[p][i] = value;
             }
         }
-        for (p, needed) in Evidence::needed(limits.ln_odds).into_iter().enumerate() {
-            self.ln[p] = weighted_sum(&ln[p], limits.weights());
-            self.latched[p] |= self.ln[p] >= needed;
-            for (i, weight) in limits.weights().iter().enumerate() {
-                // Most parts are far from it.
-                if ln[p][i] >= needed && ln[p][i] + libm::log(*weight) >= needed {
-                    self.alone[p] |= 1 << i;
-                }
-            }
+        self.ln = ln.map(|values| weighted_sum(&values, limits.weights()));
+        let reached = Evidence::reach(self.ln, limits.ln_odds);
+        self.latched.iter_mut().zip(reached).for_each(|(latched, now)| *latched |= now);
+        for (i, weight) in limits.weights().iter().enumerate() {
+            let needed = limits.ln_odds - libm::log(*weight);
+            let reached = Evidence::reach(ln.map(|values| values[i]), needed);
+            self.alone
+                .iter_mut()
+                .zip(reached)
+                .for_each(|(alone, now)| *alone |= u32::from(now) << i);
         }
         self.evidence()
     }
@@ -116,8 +117,8 @@ impl CombinedState {
     /// Returns the positions of the parts that convict the canary by themselves, with their weight. There may be
     /// none where several convict it together.
     pub fn culprits(&self) -> impl Iterator<Item = usize> + use<> {
-        let [ratio, tick, cluster] = self.alone;
-        let culprits = ratio & (tick | cluster);
+        let [ratio, others] = self.alone;
+        let culprits = ratio & others;
         (0..MOST).filter(move |i| culprits >> i & 1 == 1)
     }
 }

@@ -13,8 +13,9 @@
 //! - the **cluster** process is the ratio process with each tick's gain divided by
 //!   20 and capped: errors may come in clusters of about 20.
 //!
-//! The canary is convicted when the ratio process has reached `1/α` *and* one
-//! of the others `2/α`, each latched when it crosses.
+//! The canary is convicted when the ratio process has reached `1/α` *and* the mean of
+//! the two others has, each latched when it crosses. The mean of two such processes is
+//! one itself, and reaches `1/α` no later than either of them reaches `2/α`.
 
 use std::time::Duration;
 
@@ -91,8 +92,8 @@ pub struct EvidenceState {
     /// The mass that has not started yet.
     waiting: f64,
     started: u64,
-    /// Whether each process has reached its limit, latched.
-    latched: [bool; 3],
+    /// Whether the ratio process, and the mean of the two others, have reached the limit, latched.
+    latched: [bool; 2],
 }
 
 impl Default for EvidenceState {
@@ -105,7 +106,7 @@ impl Default for EvidenceState {
             ln: [0.0; 3],
             waiting: 1.0,
             started: 0,
-            latched: [false; 3],
+            latched: [false; 2],
         }
     }
 }
@@ -125,26 +126,26 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Puts what the three processes come to together with whether each has reached its limit.
+    /// Puts what the three processes come to together with whether they have reached the limit.
     pub(super) const fn of(
         [ln_ratio, ln_tick, ln_cluster]: [f64; 3],
-        [ratio, tick, cluster]: [bool; 3],
+        [ratio, others]: [bool; 2],
     ) -> Self {
-        Self { ln_ratio, ln_tick, ln_cluster, convicted: ratio && (tick || cluster) }
+        Self { ln_ratio, ln_tick, ln_cluster, convicted: ratio && others }
     }
 
-    /// Returns what each process must reach, given the odds that convict: either of the last two will do, so
-    /// they need twice as much.
-    pub(super) const fn needed(ln_odds: f64) -> [f64; 3] {
-        let twice = ln_odds + std::f64::consts::LN_2;
-        [ln_odds, twice, twice]
+    /// Tells whether the ratio process, and the mean of the two others, reach these odds.
+    pub(super) fn reach([ratio, tick, cluster]: [f64; 3], ln_odds: f64) -> [bool; 2] {
+        // Most are far from it, which is seen without working the mean out.
+        let others = tick.max(cluster) >= ln_odds && mean_of_two(tick, cluster) >= ln_odds;
+        [ratio >= ln_odds, others]
     }
 
     /// Returns the odds against the canary that count towards a conviction: what the rule still lacks is
-    /// in the weaker of the ratio process and the better of the two others (those at half their odds).
+    /// in the weaker of the ratio process and the mean of the two others.
     #[must_use]
     pub fn odds(&self) -> f64 {
-        let others = self.ln_tick.max(self.ln_cluster) - std::f64::consts::LN_2;
+        let others = mean_of_two(self.ln_tick, self.ln_cluster);
         libm::exp(self.ln_ratio.min(others).min(700.0))
     }
 }
@@ -184,9 +185,8 @@ impl EvidenceState {
                 mean_exp_plus(&self.tick, waiting),
                 mean_exp_plus(&self.cluster, waiting),
             ];
-            for (i, needed) in Evidence::needed(limits.ln_odds).into_iter().enumerate() {
-                self.latched[i] |= self.ln[i] >= needed;
-            }
+            let reached = Evidence::reach(self.ln, limits.ln_odds);
+            self.latched.iter_mut().zip(reached).for_each(|(latched, now)| *latched |= now);
         }
         self.evidence()
     }
@@ -210,6 +210,10 @@ impl EvidenceState {
     pub const fn evidence(&self) -> Evidence {
         Evidence::of(self.ln, self.latched)
     }
+}
+
+fn mean_of_two(a: f64, b: f64) -> f64 {
+    add_exp(a, b) - std::f64::consts::LN_2
 }
 
 /// Keeps a log-wealth representable in JSON.

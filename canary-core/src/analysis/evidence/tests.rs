@@ -227,6 +227,22 @@ proptest! {
         prop_assert!(k_b == 0 || moved.ln_tick >= few.ln_tick - slack, "{few:?} {moved:?}");
     }
 
+    /// The decision from what the three processes were worth at each tick: latched, never sooner, never later.
+    #[test]
+    fn the_ratio_process_and_the_mean_of_the_two_others_must_agree(
+        ticks in prop::collection::vec((10_u64..400, 0_u64..9, 10_u64..400, 0_u64..5), 1..30),
+    ) {
+        let (mut ratio, mut others) = (false, false);
+        for t in run(1.25, Starts::over(Duration::ZERO), &ticks) {
+            ratio |= t.ln_ratio.exp() >= 100.0;
+            let mean = f64::midpoint(t.ln_tick.exp(), t.ln_cluster.exp());
+            others |= mean >= 100.0;
+            let near = (mean.ln() - 100.0_f64.ln()).abs() < 1e-9;
+            prop_assert!(near || t.convicted == (ratio && others), "{t:?}");
+            prop_assert!((t.odds() / t.ln_ratio.exp().min(mean) - 1.0).abs() < 1e-9, "{t:?}");
+        }
+    }
+
     #[test]
     fn evidence_is_always_a_number(
         ticks in prop::collection::vec((0_u64..1 << 53, 0_u64..1 << 53, 0_u64..1 << 53, 0_u64..1 << 53), 1..30),
