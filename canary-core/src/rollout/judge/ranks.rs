@@ -61,6 +61,12 @@ impl Ranks {
         self.found.clone()
     }
 
+    /// Returns how many points of each side there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.stable.len()
+    }
+
     fn judge(&self, plan: &RankPlan, said: Said<'_>) -> (Verdict, Finding) {
         match said {
             Said::Failed(failure) => return (Verdict::Error, Finding::Failed(failure.clone())),
