@@ -162,6 +162,67 @@ fn gauges_stand_leak_and_count_restarts() {
     assert!(world.measure(&[unknown], BEGIN + HOUR)[0].is_err());
 }
 
+fn pods(measured: &Measured, side: Side) -> Vec<(&str, Counts)> {
+    measured.pods.get(side).iter().map(|pod| (&*pod.name, pod.counts)).collect()
+}
+
+#[test]
+fn pods_are_told_apart_and_what_their_side_shows_stays_as_it_was() {
+    let plain = simulation().canary(Service::healthy().errors(0.01));
+    let told = simulation()
+        .stable(Service::healthy().pods(2))
+        .canary(Service::healthy().errors(0.01).pods(3));
+    let world = halved(&told, Duration::ZERO);
+    for i in 0..50 {
+        let (from, to) = (Duration::from_secs(15 * i), Duration::from_secs(15 * (i + 1)));
+        let none = ask(&halved(&plain, Duration::ZERO), Signal::Requests, from, to);
+        let some = ask(&world, Signal::Requests, from, to);
+        assert_eq!(none.sides, some.sides);
+        assert!(Side::BOTH.iter().all(|side| pods(&none, *side).is_empty()));
+        assert_eq!(some, ask(&world, Signal::Requests, from, to), "the same whoever asks");
+    }
+    let hour = ask(&world, Signal::Requests, Duration::ZERO, HOUR);
+    let names = |side| pods(&hour, side).iter().map(|pod| pod.0.to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(Side::Stable), ["stable-1", "stable-2"]);
+    assert_eq!(names(Side::Canary), ["canary-1", "canary-2", "canary-3"]);
+    for (_, counts) in pods(&hour, Side::Canary) {
+        about(counts.total as f64, 120_000.0);
+        assert!((counts.error_rate().unwrap() / 0.01 - 1.0).abs() < 0.15, "{counts:?}");
+    }
+    let latency = ask(&world, Signal::Latency, Duration::ZERO, HOUR);
+    assert!(pods(&latency, Side::Canary).is_empty(), "only requests tell pods apart");
+}
+
+#[test]
+fn the_first_pod_is_the_one_that_is_unlike_the_others() {
+    let bad = Service::healthy().errors(0.3);
+    let pod = Service::healthy().errors(0.02).one_pod_of(4, bad.clone());
+    let world = halved(&simulation().canary(pod.clone()), Duration::ZERO);
+    let hour = ask(&world, Signal::Requests, Duration::ZERO, HOUR);
+    let served = pods(&hour, Side::Canary);
+    about(served[0].1.error_rate().unwrap(), 0.3);
+    for (_, counts) in &served[1..] {
+        assert!((counts.error_rate().unwrap() / 0.02 - 1.0).abs() < 0.12, "{counts:?}");
+    }
+    // In an outage all pods are alike.
+    let world = halved(&simulation().canary(pod).outage("0s", "60m", 0.5), Duration::ZERO);
+    let hour = ask(&world, Signal::Requests, Duration::ZERO, HOUR);
+    for (_, counts) in pods(&hour, Side::Canary) {
+        about(counts.error_rate().unwrap(), 0.5);
+    }
+    let untold = [bad.clone().pods(101), bad.clone().pods(3).silent(), Service::healthy()];
+    for service in untold {
+        let world = halved(&simulation().canary(service), Duration::ZERO);
+        assert!(
+            pods(&ask(&world, Signal::Requests, Duration::ZERO, HOUR), Side::Canary).is_empty()
+        );
+    }
+    let scripted =
+        simulation().canary(bad.pods(3)).script("requests", Side::Canary, [(at("0s"), 9.0)]);
+    let world = halved(&scripted, Duration::ZERO);
+    assert!(pods(&ask(&world, Signal::Requests, Duration::ZERO, HOUR), Side::Canary).is_empty());
+}
+
 #[test]
 fn what_is_silent_has_no_data() {
     let world = halved(&simulation().canary(Service::healthy().silent()), Duration::ZERO);

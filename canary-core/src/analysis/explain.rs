@@ -72,6 +72,19 @@ impl Explained {
     }
 }
 
+/// Writes the ratio and its bounds: `1.2 (0.4 – 3.1)`, `at least 2.5` where stable did not fail, or `unknown`.
+impl fmt::Display for RatioBounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lower = Number(self.lower);
+        match (self.estimate.map(Number), self.upper.map(Number)) {
+            (Some(estimate), Some(upper)) => write!(f, "{estimate} ({lower} – {upper})"),
+            (Some(estimate), None) => write!(f, "{estimate} (at least {lower})"),
+            (None, _) if self.lower > 0.0 => write!(f, "at least {lower}"),
+            (None, _) => f.write_str("unknown"),
+        }
+    }
+}
+
 /// Writes a share in per cent: `0.1%`, or `none` without requests.
 struct Rate(Counts);
 

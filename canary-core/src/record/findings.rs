@@ -56,6 +56,7 @@ fn in_words(verdict: Verdict, finding: &Finding) -> &'static str {
             Finding::Gate { .. } => "waits",
             Finding::Combined { .. } => "cannot be told yet",
             Finding::AsGood { .. } => "is not shown yet",
+            Finding::Ranks { .. } => "has too few looks to judge",
             _ => "has too few requests to judge",
         },
         Verdict::Pending => "waits for newer samples",

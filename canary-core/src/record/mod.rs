@@ -11,6 +11,7 @@ mod show;
 mod weighed;
 
 pub(crate) use findings::rate;
+pub(crate) use weighed::Odds;
 
 pub use check::{
     CheckResult, Combination, Finding, Grounds, PartResult, PartScore, Silent, Verdict,

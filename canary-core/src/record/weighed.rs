@@ -76,13 +76,14 @@ fn evidence(
 
 /// Writes what else there is to say of it.
 fn rest(f: &mut fmt::Formatter<'_>, grounds: &Grounds) -> fmt::Result {
-    if let [first, .., last] = grounds.bounds_ms.as_slice() {
-        let (first, last) = (Unit::Millis.show(*first), Unit::Millis.show(*last));
-        write!(
-            f,
-            "; latency weighed at {} bounds from {first} to {last}",
-            grounds.bounds_ms.len()
-        )?;
+    match grounds.bounds_ms.as_slice() {
+        [] => {}
+        [bound] => write!(f, "; latency weighed at {}", Unit::Millis.show(*bound))?,
+        [first, .., last] => {
+            let (first, last) = (Unit::Millis.show(*first), Unit::Millis.show(*last));
+            let bounds = grounds.bounds_ms.len();
+            write!(f, "; latency weighed at {bounds} bounds from {first} to {last}")?;
+        }
     }
     if !grounds.culprits.is_empty() {
         write!(f, "; guilty by itself: {}", grounds.culprits.join(", "))?;
@@ -100,7 +101,7 @@ fn rest(f: &mut fmt::Formatter<'_>, grounds: &Grounds) -> fmt::Result {
 }
 
 /// Writes `5300 : 1`.
-struct Odds(f64);
+pub(crate) struct Odds(pub(crate) f64);
 
 impl fmt::Display for Odds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

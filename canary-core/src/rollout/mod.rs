@@ -103,7 +103,7 @@ pub use effect::{Action, Effect};
 pub use event::{Answer, Command, CommandKind, Event, Reply};
 pub use phase::{Asking, Hold, Phase};
 pub use snapshot::{Snapshot, SnapshotError};
-pub use status::{Status, Waiting};
+pub use status::{CheckEvidence, Status, Waiting};
 pub use table::TRANSITIONS;
 
 use std::sync::Arc;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Hold, Phase, Rollout, judge};
-use crate::record::{Judgement, Outcome, Ruling};
-use crate::value::{GateName, RolloutId, Span, Timestamp, Weight, millis};
+use crate::record::{Grounds, Judgement, Odds, Outcome, Ruling};
+use crate::value::{BySide, Counts, GateName, RolloutId, Span, Timestamp, Weight, millis};
 
 /// Shows where a rollout stands at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,8 +38,30 @@ pub struct Status {
     pub waiting: Waiting,
     /// The last tick.
     pub last: Option<Arc<Judgement>>,
+    /// What the checks that weigh evidence have come to.
+    #[serde(default)]
+    pub evidence: Arc<[CheckEvidence]>,
     /// How it ended, if it has.
     pub outcome: Option<Outcome>,
+}
+
+/// Shows what a check has weighed so far, and between which ratios the error rates lie.
+///
+/// The numbers of the last look with those of all looks before it: a person may look at them as often as they
+/// like.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CheckEvidence {
+    /// The check.
+    pub check: Arc<str>,
+    /// Requests that were weighed.
+    pub requests: BySide<Counts>,
+    /// The odds against the canary.
+    pub odds: f64,
+    /// The odds that convict.
+    pub needed: f64,
+    /// What a person wants to know of it.
+    pub grounds: Grounds,
 }
 
 /// Says what a rollout waits for.
@@ -123,6 +145,16 @@ impl fmt::Display for Waiting {
     }
 }
 
+/// Writes `ratio 1.2 (0.4 – 3.1), evidence 1.3 : 1, takes 100 : 1`.
+impl fmt::Display for CheckEvidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(ratio) = self.grounds.ratio {
+            write!(f, "ratio {ratio}, ")?;
+        }
+        write!(f, "evidence {}, takes {}", Odds(self.odds), Odds(self.needed))
+    }
+}
+
 impl Rollout {
     /// Returns where the rollout stands.
     #[must_use]
@@ -142,6 +174,7 @@ impl Rollout {
                 if now.since(since) >= self.policy.rollback_within()),
             waiting: self.waiting(now),
             last: self.state.report.last.clone(),
+            evidence: self.state.judge.shown(&self.policy),
             outcome: self.outcome().cloned(),
         }
     }

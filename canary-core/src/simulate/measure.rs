@@ -11,9 +11,11 @@ use crate::value::{
     Timestamp, Window, millis,
 };
 
-/// Names the streams of a window: one for requests and errors of both sides, one for their latency.
+/// Names the streams of a window: one for requests and errors of both sides, one for their latency, one for which
+/// pods served them.
 const REQUESTS: u64 = 0;
 const LATENCY: u64 = 1;
+pub(super) const PODS: u64 = 2;
 
 /// Holds what one side is expected to show in a window, in requests.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,7 +66,12 @@ impl World {
         let seen = |side, reading| {
             if self.services.get(side).is_silent() { Reading::NoData } else { reading }
         };
-        Ok(Measured::new(window, seen(Side::Stable, stable), seen(Side::Canary, canary)))
+        let measured =
+            Measured::new(window, seen(Side::Stable, stable), seen(Side::Canary, canary));
+        match query.signal {
+            Signal::Requests => Ok(self.with_pods(measured, &counts)),
+            _ => Ok(measured),
+        }
     }
 
     /// Returns what can be covered of a window: whole spans between scrapes that have arrived.
@@ -178,20 +185,29 @@ impl World {
     fn expected_between(&self, side: Side, after: u64, until: u64) -> Expected {
         let mut sum = Expected::default();
         self.visit(side, after, until, |from, since, requests| {
-            let outage = self.outages.iter().find(|(begin, end, _)| (*begin..*end).contains(&from));
-            let rate = match outage {
-                Some((.., rate)) => *rate,
-                None => self.services.get(side).error_rate_at(from, since),
-            };
+            let usual = || self.services.get(side).error_rate_at(from, since);
+            let rate = self.outage_at(from).unwrap_or_else(usual);
             sum.total += requests;
             sum.bad += requests * rate;
         });
         sum
     }
 
+    /// Returns the error rate of both sides at a time in an outage.
+    pub(super) fn outage_at(&self, at: u64) -> Option<f64> {
+        let outage = self.outages.iter().find(|(begin, end, _)| (*begin..*end).contains(&at));
+        outage.map(|(.., rate)| *rate)
+    }
+
     /// Visits the parts of a span of time in which nothing changes but the load: their begin, since when the side has
     /// had traffic, and its mean number of requests.
-    fn visit(&self, side: Side, after: u64, until: u64, mut see: impl FnMut(u64, u64, f64)) {
+    pub(super) fn visit(
+        &self,
+        side: Side,
+        after: u64,
+        until: u64,
+        mut see: impl FnMut(u64, u64, f64),
+    ) {
         let service = self.services.get(side);
         if let Some((since, share)) = self.steady(side, after, until) {
             return see(after, since, self.load.requests(after, until) * share);
@@ -224,7 +240,7 @@ impl World {
         steady.then(|| (self.traffic_since(side, after), *routed.share.get(side)))
     }
 
-    fn stream(&self, window: Window, what: u64) -> Draw {
+    pub(super) fn stream(&self, window: Window, what: u64) -> Draw {
         // The same whenever the rollout begins.
         let (after, until) = self.between(window);
         let key = |ms: u64| BEGIN.as_millis().saturating_add(ms);
@@ -232,7 +248,7 @@ impl World {
     }
 
     /// Returns a window in milliseconds since the begin.
-    fn between(&self, window: Window) -> (u64, u64) {
+    pub(super) fn between(&self, window: Window) -> (u64, u64) {
         (millis(window.after.since(self.begin)), millis(window.until.since(self.begin)))
     }
 }

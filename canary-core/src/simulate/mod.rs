@@ -34,6 +34,7 @@ mod many;
 mod measure;
 mod opening;
 mod plan;
+mod pods;
 mod process;
 mod run;
 mod service;

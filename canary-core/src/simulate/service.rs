@@ -23,6 +23,8 @@ pub struct Service {
     silent: bool,
     /// What it is like for the first so many milliseconds of its traffic.
     cold: Option<Box<(u64, Service)>>,
+    /// How many pods are told apart; 0 where none are.
+    pods: u32,
     /// What one pod of so many is like.
     pod: Option<Box<(u32, Service)>>,
 }
@@ -34,6 +36,9 @@ struct Leak {
     from: u64,
     per_hour: f64,
 }
+
+/// How many pods are told apart at most: of more, each has next to no requests.
+const MOST_PODS: u32 = 100;
 
 /// What the usual gauges of a service show that nobody described.
 const USUAL: [(&str, f64); 3] = [("cpu", 0.4), ("memory", 0.5), ("restarts", 0.0)];
@@ -52,6 +57,7 @@ impl Service {
             restarts_every_ms: None,
             silent: false,
             cold: None,
+            pods: 0,
             pod: None,
         }
     }
@@ -129,10 +135,18 @@ impl Service {
         self
     }
 
-    /// Lets one of so many pods fail and answer as `other` does; each has the same share of the requests.
-    pub fn one_pod_of(mut self, pods: u32, other: Self) -> Self {
-        self.pod = Some(Box::new((pods.max(1), other)));
+    /// Runs in so many pods that are alike, each with the same share of the requests. The metric source tells them
+    /// apart, as `canary-1`, `canary-2` and so on (or `stable-1` …), if there are no more than 100.
+    pub const fn pods(mut self, pods: u32) -> Self {
+        self.pods = pods;
         self
+    }
+
+    /// Runs in so many [`pods`](Self::pods), of which the first fails and answers as `other` does.
+    pub fn one_pod_of(mut self, pods: u32, other: Self) -> Self {
+        let pods = if pods == 0 { 1 } else { pods };
+        self.pod = Some(Box::new((pods, other)));
+        self.pods(pods)
     }
 
     /// Takes requests, but tells the metric source nothing.
@@ -154,8 +168,7 @@ impl Service {
         if let Some(cold) = self.cold_at(at, since) {
             return cold.error_rate_at(at, since);
         }
-        let later = self.later_errors.iter().rev().find(|(from, _)| *from <= at);
-        let rate = later.map_or(self.error_rate, |(_, rate)| *rate);
+        let rate = self.usual_error_rate_at(at);
         match self.pod.as_deref() {
             Some((pods, other)) => {
                 let part = 1.0 / f64::from(*pods);
@@ -163,6 +176,28 @@ impl Service {
             }
             None => rate,
         }
+    }
+
+    /// Returns the error rates of the first pod and of each other one at a time.
+    pub(super) fn pods_error_rates_at(&self, at: u64, since: u64) -> [f64; 2] {
+        match (self.cold_at(at, since), self.pod.as_deref()) {
+            (Some(cold), _) => cold.pods_error_rates_at(at, since),
+            (None, None) => [self.usual_error_rate_at(at); 2],
+            (None, Some((_, other))) => {
+                [other.error_rate_at(at, since), self.usual_error_rate_at(at)]
+            }
+        }
+    }
+
+    /// Returns the error rate at a time of a pod that is like most, once it is warm.
+    fn usual_error_rate_at(&self, at: u64) -> f64 {
+        let later = self.later_errors.iter().rev().find(|(from, _)| *from <= at);
+        later.map_or(self.error_rate, |(_, rate)| *rate)
+    }
+
+    /// Returns the number of pods that the metric source tells apart; 0 where it tells none apart.
+    pub(super) const fn told_apart(&self) -> u32 {
+        if self.pods <= MOST_PODS { self.pods } else { 0 }
     }
 
     /// Returns the next time after this one at which error rate or latency change.

@@ -37,6 +37,8 @@ pub struct World {
     pub(super) bounds: Arc<[f64]>,
     /// How latency is spread where that never changes.
     pub(super) latency: BySide<Option<Histogram>>,
+    /// The names of the pods that are told apart.
+    pub(super) pods: BySide<Vec<Arc<str>>>,
     /// Since when which traffic was in force, the newest last, in milliseconds since the begin.
     pub(super) routed: Vec<(u64, Routed)>,
     traffic: Traffic,
@@ -80,6 +82,10 @@ impl World {
             let rate = services.get(side).error_rate_at(0, u64::MAX);
             (rate, Chance::of(rate))
         });
+        let pods = BySide::from_fn(|side| {
+            let name = |i| Arc::from(format!("{side}-{i}"));
+            (1..=services.get(side).told_apart()).map(name).collect()
+        });
         Self {
             load: traffic.into(),
             services,
@@ -91,6 +97,7 @@ impl World {
             errors,
             bounds: BOUNDS.into(),
             latency,
+            pods,
             routed: vec![(0, Routed::of(&Traffic::all_stable()))],
             traffic: Traffic::all_stable(),
             last: (Epoch::new(0), EffectId::new(0), 0),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use canary_core::policy::Policy;
 use canary_core::record::{CheckResult, Content, Finding, Judgement, Record, Ruling, Verdict};
-use canary_core::rollout::{Status, Waiting};
+use canary_core::rollout::{CheckEvidence, Status, Waiting};
 use canary_core::value::{BySide, Timestamp};
 
 use super::view::{CheckView, SideView, StageView, Tone, View};
@@ -29,7 +29,7 @@ pub fn view(status: &Status, policy: &Policy, split: &Split, counters: &Counters
             canary: side(&lately.canary, canary),
         },
         verdict: verdict(status),
-        checks: judged(status).iter().flat_map(|last| &last.checks).map(check).collect(),
+        checks: checks(status),
         next: next(status, policy),
     }
 }
@@ -121,7 +121,12 @@ fn side(tally: &Tally, share: Option<f64>) -> SideView {
     }
 }
 
-fn check(result: &CheckResult) -> CheckView {
+fn checks(status: &Status) -> Vec<CheckView> {
+    let results = judged(status).into_iter().flat_map(|last| &last.checks);
+    results.map(|result| check(result, &status.evidence)).collect()
+}
+
+fn check(result: &CheckResult, evidence: &[CheckEvidence]) -> CheckView {
     let tone = match result.verdict {
         Verdict::Pass => Tone::Good,
         Verdict::Fail => Tone::Bad,
@@ -130,9 +135,10 @@ fn check(result: &CheckResult) -> CheckView {
     };
     let numbers = match &result.finding {
         Finding::Nothing => String::new(),
-        Finding::Evidence { odds, needed, .. } => {
-            format!(": evidence {odds:.1} : 1, takes {needed:.0} : 1 to roll back")
-        }
+        Finding::Evidence { .. } => evidence
+            .iter()
+            .find(|one| one.check == result.check)
+            .map_or_else(|| format!(": {}", result.finding), |one| format!(": {one}")),
         Finding::HardLimit { requests } => {
             let canary = requests.canary;
             format!(": {} of the latest {} failed, half is too many", canary.bad, canary.total)
@@ -151,6 +157,7 @@ mod tests {
     use std::sync::Arc;
 
     use canary_core::record::{Outcome, Reason};
+    use canary_core::rollout::CommandKind;
     use canary_core::simulate::{Service, Simulation};
     use serde_json::{from_value, json};
 
@@ -193,6 +200,22 @@ mod tests {
         let reason = Reason::Silence { for_ms: 1, sides: None };
         status.outcome = Some(Outcome::RolledBack { reason });
         assert_eq!(verdict(&status), (Tone::Bad, "ROLLED BACK".to_owned()));
+    }
+
+    #[test]
+    fn evidence_is_shown_with_its_ratio() {
+        let trace = Simulation::of(&policy())
+            .traffic(300.0)
+            .stable(Service::healthy().errors(0.02))
+            .canary(Service::healthy().errors(0.03))
+            .command("7s", CommandKind::Pause)
+            .run_traced();
+        let status = trace.status().unwrap();
+        let shown = checks(status).into_iter().find(|check| check.name == "errors").unwrap();
+        let (ratio, odds) = (status.evidence[0].grounds.ratio.unwrap(), status.evidence[0].odds);
+        assert!(ratio.lower < 1.5 && ratio.upper.unwrap() > 1.5, "{ratio:?}");
+        let odds = format!("pass: ratio {ratio}, evidence {odds:.1} : 1, takes 100 : 1");
+        assert_eq!((shown.found, shown.tone), (odds, Tone::Good));
     }
 
     #[test]

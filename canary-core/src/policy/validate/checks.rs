@@ -2,7 +2,9 @@
 
 use super::found::Found;
 use super::{DAY_MS, kind};
-use crate::policy::{Check, HARD_LIMIT, Late, PROGRESS, PolicySpec, Stage, Then};
+use crate::policy::{
+    Check, CheckKind, HARD_LIMIT, Late, PROGRESS, PolicySpec, Stage, Then, Unclear,
+};
 use crate::value::{GateName, Span, Weight};
 
 pub(super) fn all(spec: &PolicySpec, found: &mut Found) {
@@ -31,12 +33,13 @@ pub(super) fn all(spec: &PolicySpec, found: &mut Found) {
     }
 }
 
-/// Tells whether a check may ask a person: because it fails, or because nothing can be said for too long.
+/// Tells whether a check may ask a person: because it fails, or because nothing can be said.
 fn asks(check: &Check, spec: &PolicySpec) -> bool {
     let no_data = check.no_data.unwrap_or(spec.no_data);
     let errors = check.errors.unwrap_or(spec.errors);
-    let binds = check.is_binding();
-    check.then == Then::Ask || (binds && (no_data.then == Then::Ask || errors.then == Then::Ask))
+    let lacks = no_data.then == Then::Ask || errors.then == Then::Ask;
+    let unclear = matches!(check.kind, CheckKind::AsGoodAsStable { unclear: Unclear::Ask, .. });
+    check.then == Then::Ask || (check.is_binding() && (lacks || unclear))
 }
 
 fn times(path: &str, check: &Check, spec: &PolicySpec, found: &mut Found) {

@@ -1,5 +1,6 @@
 //! The checks that weigh requests of both sides: the evidence and the hard limit.
 
+use super::metered::gravity;
 use super::plan::ObjectivePlan;
 use super::sight::{Said, Sight};
 use crate::analysis;
@@ -12,12 +13,18 @@ pub(super) fn evidence(sight: &Sight<'_>, i: usize) -> (Verdict, Finding) {
     let (Some(weighing), Some(plan)) = (sight.evidence.get(i), sight.plan.evidence.get(i)) else {
         return (Verdict::NotApplicable, Finding::Nothing);
     };
-    let errors = if plan.weighs(Evident::Errors) { both_counts(sight.said(0)).err() } else { None };
-    let latency = plan.latency.and_then(|track| both_buckets(sight.said(track)).err());
-    if let Some(missing) = errors.or(latency) {
-        return missing.into();
-    }
+    let errors = plan.weighs(Evident::Errors).then(|| both_counts(sight.said(0)).map(drop));
+    let latency = plan.latency.map(|track| both_buckets(sight.said(track)));
     let evidence = weighing.evidence(plan);
+    // What convicts by one signal need not wait for the other.
+    let is_new = [&errors, &latency].into_iter().any(|said| matches!(said, Some(Ok(()))));
+    if !(evidence.convicted && is_new) {
+        let missing = [errors, latency].into_iter().flatten().filter_map(Result::err);
+        let missing = missing.map(<(Verdict, Finding)>::from);
+        if let Some(missing) = missing.max_by_key(|(verdict, _)| gravity(*verdict)) {
+            return missing;
+        }
+    }
     let verdict = if evidence.convicted { Verdict::Fail } else { Verdict::Pass };
     // Working the bounds out takes longer than all the rest of a look.
     let decides = evidence.convicted || sight.at_end;
@@ -43,15 +50,11 @@ pub(super) fn as_good(sight: &Sight<'_>, i: usize) -> (Verdict, Finding) {
         odds: libm::exp(evidence.ln_ratio.min(evidence.ln_tick).min(700.0)),
         needed: 1.0 / plan.false_pass,
     };
-    if !sight.at_last_end {
-        return (Verdict::NotApplicable, finding);
-    }
-    if evidence.shown {
-        return (Verdict::Pass, finding);
-    }
     match both_counts(sight.said(0)) {
-        Ok(_) => (Verdict::Inconclusive, finding),
         Err(missing) => missing.into(),
+        Ok(_) if !sight.at_last_end => (sight.not_asked(), finding),
+        Ok(_) if evidence.shown => (Verdict::Pass, finding),
+        Ok(_) => (Verdict::Inconclusive, finding),
     }
 }
 

@@ -67,7 +67,7 @@ impl Judge {
         now: Timestamp,
     ) -> Judged {
         self.begin_if_entered(look.stage);
-        let Work { plan, mut states, mut active } = std::mem::take(&mut self.work);
+        let Work { plan, mut states, mut active, .. } = std::mem::take(&mut self.work);
         let plan = plan.unwrap_or_else(|| Arc::new(Plan::of(policy)));
         states.clear();
         for (i, track) in self.tracks.iter_mut().enumerate() {
@@ -79,13 +79,20 @@ impl Judge {
         }
         let covered =
             if queries.is_empty() { None } else { self.newly_covered(policy, &plan, look, until) };
+        let nothing_new = covered.is_none() && measured_at(policy, look.weight);
         let at_end = is_end(policy, look, covered);
         self.remember(&plan, look.weight, at_end, &active, (answers, &states));
-        let verdicts =
-            self.verdicts(policy, &plan, (look, at_end), &active, (answers, &states), now);
+        let verdicts = self.verdicts(
+            policy,
+            &plan,
+            (look, at_end, nothing_new),
+            &active,
+            (answers, &states),
+            now,
+        );
         self.looked = Some(now);
         let judged = self.rule(policy, &plan, look, covered, verdicts, (answers, &states));
-        self.work = Work { plan: Some(plan), states, active };
+        self.work = Work { plan: Some(plan), states, active, ..Work::default() };
         judged
     }
 
@@ -127,7 +134,7 @@ impl Judge {
         &mut self,
         policy: &Policy,
         plan: &Plan,
-        (Look { stage, weight, .. }, at_end): (Look, bool),
+        (Look { stage, weight, .. }, at_end, nothing_new): (Look, bool, bool),
         active: &[bool],
         (answers, states): Answered<'_>,
         now: Timestamp,
@@ -152,6 +159,7 @@ impl Judge {
             fresh: fresh(policy),
             at_end,
             at_last_end: at_end && plan.last_mixed == Some(stage),
+            nothing_new,
             answers,
             states,
             tracks,

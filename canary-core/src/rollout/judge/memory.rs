@@ -110,7 +110,10 @@ impl Memory {
 
     /// Remembers a look, if it came to anything; otherwise it is made up for soon.
     pub(super) fn look(&mut self, check: &Check, found: (Verdict, &Finding), now: Timestamp) {
-        let said = !matches!(found.0, Verdict::Pending | Verdict::NoData | Verdict::Error);
+        let said = !matches!(
+            found.0,
+            Verdict::Pending | Verdict::NoData | Verdict::Error | Verdict::NotApplicable
+        );
         if check.every_ms.is_some() && said {
             self.looked = Some(now);
             self.found = Some((found.0, found.1.clone()));

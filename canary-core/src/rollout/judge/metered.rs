@@ -7,7 +7,7 @@ use super::tally::View;
 use crate::analysis::{grade, health_score};
 use crate::policy::{Comparison, Limit, Metric, ScorePart};
 use crate::record::{Finding, PartScore, Silent, Verdict};
-use crate::value::{Failure, FailureKind, Reading, Side};
+use crate::value::{BySide, Failure, FailureKind, Reading, Side};
 
 /// Holds what was read.
 pub(super) struct Seen {
@@ -158,10 +158,19 @@ fn lack_of(
         Over::Gathered(_) => sight.view(place)?,
         Over::Look | Over::History(_) | Over::Stage => View::of(measured),
     };
-    for side in if compares { &Side::BOTH[..] } else { &[Side::Canary] } {
-        let reading = view.sides.get(*side);
+    unreadable(metric, view.sides, if compares { &Side::BOTH } else { &[Side::Canary] })
+}
+
+/// Says what it means where one of these sides has nothing that the metric could be read off.
+pub(super) fn unreadable(
+    metric: &Metric,
+    readings: &BySide<Reading>,
+    of: &[Side],
+) -> Option<(Verdict, Finding)> {
+    for side in of {
+        let reading = readings.get(*side);
         if reading.is_missing() {
-            let sides = Silent::of(view.sides).unwrap_or(Silent::Both);
+            let sides = Silent::of(readings).unwrap_or(Silent::Both);
             let signal = metric.signal();
             return Some((Verdict::NoData, Finding::Silent { signal, sides }));
         }

@@ -16,6 +16,7 @@ mod pass;
 mod plan;
 mod ranks;
 mod remember;
+mod shown;
 mod sight;
 mod tally;
 mod tracks;
@@ -24,7 +25,7 @@ mod weigh;
 pub(super) use applies::{judged_at, measured_at};
 pub(super) use look::{Guilt, Judged, Look};
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use crate::policy::{Check, CheckKind, HARD_LIMIT, Policy, Then, Tolerance};
 use crate::ports::Decision;
 use crate::record::{CheckResult, Finding, Verdict};
+use crate::rollout::CheckEvidence;
 use crate::value::{Failure, GateName, Query, Timestamp, Weight};
 use gates::Word;
 use history::History;
@@ -84,6 +86,8 @@ struct Work {
     states: Vec<State>,
     /// Which checks are looked at.
     active: Vec<bool>,
+    /// What people are shown of the evidence, once anybody asks after a look.
+    shown: OnceLock<Arc<[CheckEvidence]>>,
 }
 
 impl PartialEq for Work {
@@ -253,6 +257,7 @@ impl Judge {
             fresh: fresh(policy),
             at_end: false,
             at_last_end: false,
+            nothing_new: false,
             answers: &[],
             states: &[],
             tracks: &self.tracks,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::metered::unreadable;
 use super::plan::RankPlan;
 use super::sight::Said;
 use crate::analysis::MannWhitney;
@@ -20,7 +21,7 @@ pub(super) struct Ranks {
     canary: Vec<f64>,
     /// How many looks a point stands for.
     looks: u32,
-    /// The looks that are not enough for a point yet.
+    /// Those of the next point so far: each side's mean, as far as it has come.
     sum: BySide<f64>,
     summed: u32,
     found: Option<(Verdict, Finding)>,
@@ -31,18 +32,19 @@ impl Ranks {
     pub(super) fn add(&mut self, seen: BySide<Option<f64>>) {
         let (Some(stable), Some(canary)) = (seen.stable, seen.canary) else { return };
         self.looks = self.looks.max(1);
-        self.sum.stable += stable;
-        self.sum.canary += canary;
+        // Divided first: the mean of finite numbers is finite, their sum need not be.
+        let part = f64::from(self.looks).recip();
+        self.sum.stable += stable * part;
+        self.sum.canary += canary * part;
         self.summed += 1;
         if self.summed >= self.looks {
-            let n = f64::from(self.summed);
-            self.stable.push(self.sum.stable / n);
-            self.canary.push(self.sum.canary / n);
+            self.stable.push(self.sum.stable);
+            self.canary.push(self.sum.canary);
             (self.sum, self.summed) = (BySide::default(), 0);
         }
         if self.stable.len() >= POINTS {
             for points in [&mut self.stable, &mut self.canary] {
-                *points = points.chunks(2).map(|two| two.iter().sum::<f64>() / 2.0).collect();
+                *points = points.chunks(2).map(|two| two.iter().map(|x| x / 2.0).sum()).collect();
             }
             self.looks = self.looks.saturating_mul(2);
         }
@@ -59,17 +61,27 @@ impl Ranks {
         self.found.clone()
     }
 
+    /// Returns how many points of each side there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.stable.len()
+    }
+
     fn judge(&self, plan: &RankPlan, said: Said<'_>) -> (Verdict, Finding) {
         match said {
             Said::Failed(failure) => return (Verdict::Error, Finding::Failed(failure.clone())),
             Said::Pending => return (Verdict::Pending, Finding::Nothing),
-            Said::Fresh(_) => {}
+            Said::Fresh(measured) => {
+                if let Some(lack) = unreadable(&plan.metric, &measured.sides, &Side::BOTH) {
+                    return lack;
+                }
+            }
         }
         let mean = |side| {
             let points = if side == Side::Stable { &self.stable } else { &self.canary };
             #[expect(clippy::cast_precision_loss, reason = "at most 256 points")]
             let n = points.len() as f64;
-            (!points.is_empty()).then(|| points.iter().sum::<f64>() / n)
+            (!points.is_empty()).then(|| points.iter().map(|x| x / n).sum())
         };
         let compared =
             MannWhitney::new(&self.stable, &self.canary).filter(|_| self.stable.len() >= ENOUGH);

@@ -25,6 +25,8 @@ pub(super) struct Sight<'a> {
     pub(super) at_end: bool,
     /// The same, of the last stage in which both sides have traffic.
     pub(super) at_last_end: bool,
+    /// Whether there is nothing newer that counts.
+    pub(super) nothing_new: bool,
     pub(super) answers: &'a [Result<Measured, Failure>],
     pub(super) states: &'a [State],
     pub(super) tracks: &'a [Track],
@@ -75,12 +77,18 @@ impl<'a> Sight<'a> {
             }
             Node::Evidence(i) => counted::evidence(self, *i),
             Node::AsGood(i) => counted::as_good(self, *i),
-            Node::Ab(_) | Node::Ranks(_) if !self.at_end => NOT_APPLICABLE,
+            Node::Ab(_) | Node::Ranks(_) if !self.at_end => (self.not_asked(), Finding::Nothing),
             Node::Ab(i) => self.abs.get(*i).cloned().flatten().unwrap_or(NOT_APPLICABLE),
             Node::Ranks(i) => self.ranks.get(*i).and_then(Ranks::found).unwrap_or(NOT_APPLICABLE),
             Node::Gate(i) => gates::judge(self.gates.get(*i), self.now, self.fresh),
             Node::Combined(how, parts) => self.combine(*how, parts, negated),
         }
+    }
+
+    /// Says what that is of which only the end of a stage asks, before it. A look without anything newer is at no
+    /// end, and what the last one said stands.
+    pub(super) const fn not_asked(&self) -> Verdict {
+        if self.nothing_new { Verdict::Pending } else { Verdict::NotApplicable }
     }
 
     /// Tells whether the plan gives what a metric looks at any traffic.

@@ -86,7 +86,8 @@ impl Weighing {
     }
 
     fn add_pods(&mut self, plan: &EvidencePlan, tick: Tick, live: Duration, measured: &Measured) {
-        if measured.pods.canary.len() > 1 {
+        // One that is alone at first may be the one that is bad among others later.
+        if !measured.pods.canary.is_empty() {
             let served =
                 measured.pods.canary.iter().map(|PodCounts { name, counts, .. }| (name, *counts));
             self.pods.get_or_insert_default().add(&plan.limits, tick, live, served);

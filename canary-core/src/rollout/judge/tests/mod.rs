@@ -1,14 +1,19 @@
 //! The judge by itself: a table of looks and what each comes to.
 
 mod abs;
+mod as_good;
 mod binding;
 mod combined;
 mod gates;
 mod lacks;
 mod looks;
+mod objective;
 mod pass;
+mod ranks;
+mod restored;
 mod score;
 mod tolerance;
+mod weigh;
 
 use std::time::Duration;
 
@@ -90,13 +95,22 @@ impl Bench {
 
     /// Looks after an interval; each query is answered up to now.
     pub(super) fn look(&mut self, answer: impl Fn(&Signal) -> Answer) -> Judged {
+        self.look_at(|signal, window| {
+            answer(signal).map(|(stable, canary)| Measured::new(window, stable, canary))
+        })
+    }
+
+    /// Looks after an interval; each query is answered with all that a source can say of its window.
+    pub(super) fn look_at(
+        &mut self,
+        answer: impl Fn(&Signal, Window) -> Result<Measured, FailureKind>,
+    ) -> Judged {
         self.now = self.now + INTERVAL;
         let (now, queries) = (self.now, self.judge.queries());
         let answers: Vec<_> = queries
             .iter()
             .map(|Query { signal, after, .. }| {
-                answer(signal)
-                    .map(|(stable, canary)| Measured::new(Window::new(*after, now), stable, canary))
+                answer(signal, Window::new(*after, now))
                     .map_err(|kind| Failure::new(kind, "no luck"))
             })
             .collect();

@@ -1,0 +1,293 @@
+//! Evidence: of errors, of latency, and of both together.
+
+use super::*;
+use crate::policy::{CheckKind, Evident, Then, Weighed};
+use crate::record::{Finding, Grounds, Silent};
+use crate::rollout::CheckEvidence;
+use crate::value::{PodCounts, Side};
+
+const ERRORS: Weighed = Weighed::new(Evident::Errors, 1.0);
+const LATENCY: Weighed = Weighed::new(Evident::Latency, 1.0);
+
+fn worse(of: &[Weighed]) -> Check {
+    Check::worse_in("worse", 1.25, of.iter().copied())
+}
+
+fn bench(of: &[Weighed]) -> Bench {
+    Bench::of(vec![worse(of)])
+}
+
+/// Answers for 1000 requests of each side: so many of the canary's fail, and so many of its are slow.
+fn serving(bad: u64, slow: u64) -> impl Fn(&Signal) -> Answer {
+    move |signal| match signal {
+        Signal::Requests => Ok((counts(1_000, 1), counts(1_000, bad))),
+        Signal::Latency => {
+            Ok((times(900, 95, 5), times(1_000 - slow, slow - slow / 20, slow / 20)))
+        }
+        other => panic!("nobody asks for {other}"),
+    }
+}
+
+/// Looks until the check fails, at most so often.
+fn until_it_fails(bench: &mut Bench, looks: usize, answer: impl Fn(&Signal) -> Answer) -> Judged {
+    let found =
+        (0..looks).map(|_| bench.look(&answer)).find(|j| verdict(j, "worse") == Verdict::Fail);
+    found.unwrap_or_else(|| panic!("it never fails: {:?}", shown(bench)))
+}
+
+fn shown(bench: &Bench) -> CheckEvidence {
+    bench.judge.shown(&bench.policy)[0].clone()
+}
+
+/// Returns what a decision rests on, where it decides something.
+fn grounds(judged: &Judged) -> Option<Grounds> {
+    match &found(judged, "worse").finding {
+        Finding::Evidence { grounds, .. } => grounds.as_deref().cloned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn errors_convict_and_innocent_ones_do_not() {
+    let mut bench = bench(&[]);
+    for _ in 0..100 {
+        let judged = bench.look(serving(1, 100));
+        assert_eq!((verdict(&judged, "worse"), grounds(&judged)), (Verdict::Pass, None));
+    }
+    let judged = until_it_fails(&mut bench, 30, serving(20, 100));
+    assert_eq!(ruling(&judged), Ruling::RollBack);
+    let Grounds { ratio: Some(ratio), confidence, bounds_ms, culprits, .. } =
+        grounds(&judged).unwrap()
+    else {
+        panic!("{judged:?}")
+    };
+    assert!(ratio.lower < ratio.estimate.unwrap() && ratio.estimate < ratio.upper, "{ratio:?}");
+    assert_eq!((confidence, bounds_ms.len(), culprits.len()), (0.99, 0, 0));
+}
+
+#[test]
+fn a_heavier_tail_convicts_though_as_many_requests_fail() {
+    let mut bench = bench(&[LATENCY]);
+    let judged = until_it_fails(&mut bench, 12, serving(1, 400));
+    let grounds = grounds(&judged).unwrap();
+    assert_eq!(grounds.bounds_ms, [100.0, 500.0]);
+    assert_eq!(grounds.ratio, None, "no errors were weighed");
+    let mut innocent = self::bench(&[LATENCY]);
+    for _ in 0..100 {
+        // Half of its requests fail, and that is none of this check's business.
+        assert_eq!(verdict(&innocent.look(serving(500, 100)), "worse"), Verdict::Pass);
+    }
+}
+
+#[test]
+fn the_bounds_of_the_tail_are_fixed_by_the_first_thousand_of_stables_requests_which_are_not_weighed()
+ {
+    let mut bench = bench(&[LATENCY]);
+    let looking = |stable: Reading, canary: Reading| {
+        move |signal: &Signal| match signal {
+            Signal::Latency => Ok((stable.clone(), canary.clone())),
+            _ => both(&counts(400, 0)),
+        }
+    };
+    for looks in 1..=3 {
+        assert!(shown(&bench).grounds.bounds_ms.is_empty(), "fixed after {looks} looks");
+        // As slow as can be, but there is nothing yet to weigh it by.
+        let _ = bench.look(looking(times(360, 38, 2), times(0, 0, 400)));
+    }
+    assert_eq!((shown(&bench).grounds.bounds_ms, shown(&bench).odds), (vec![100.0, 500.0], 0.5));
+    for _ in 0..50 {
+        let _ = bench.look(looking(times(390, 10, 0), times(390, 10, 0)));
+    }
+    assert_eq!(shown(&bench).grounds.bounds_ms, [100.0, 500.0], "what follows moves no bound");
+    assert!(shown(&bench).odds < 1.0, "{:?}", shown(&bench));
+}
+
+#[test]
+fn requests_in_other_buckets_fix_bounds_of_their_own() {
+    let other =
+        |n: u64| Reading::Buckets(Buckets::new(vec![50.0], vec![n - n / 10, n / 10]).unwrap());
+    let mut bench = bench(&[LATENCY]);
+    for (reading, bounds) in
+        [(times(810, 85, 5), vec![]), (other(900), vec![]), (other(100), vec![50.0])]
+    {
+        let _ = bench.look(|signal| match signal {
+            Signal::Latency => both(&reading),
+            _ => both(&counts(1_000, 0)),
+        });
+        assert_eq!(shown(&bench).grounds.bounds_ms, bounds);
+    }
+}
+
+#[test]
+fn what_it_weighs_must_be_there() {
+    let (requests, latency) = (|| both(&counts(1_000, 1)), || both(&times(900, 95, 5)));
+    let no_canary = |there: Reading| Ok((there, Reading::NoData));
+    let broken = || Err(FailureKind::Unavailable);
+    for (of, requests, latency, expected) in [
+        (&[ERRORS][..], requests(), broken(), Verdict::Pass),
+        (&[ERRORS], no_canary(counts(9, 0)), latency(), Verdict::NoData),
+        (&[ERRORS], both(&times(9, 9, 9)), latency(), Verdict::Error),
+        (&[LATENCY], broken(), latency(), Verdict::Pass),
+        (&[LATENCY], requests(), no_canary(times(9, 9, 9)), Verdict::NoData),
+        (&[LATENCY], requests(), both(&counts(9, 0)), Verdict::Error),
+        (&[ERRORS, LATENCY], requests(), latency(), Verdict::Pass),
+        (&[ERRORS, LATENCY], no_canary(counts(9, 0)), latency(), Verdict::NoData),
+        (&[ERRORS, LATENCY], requests(), broken(), Verdict::Error),
+        // The graver one.
+        (&[ERRORS, LATENCY], no_canary(counts(9, 0)), broken(), Verdict::Error),
+    ] {
+        let mut bench = bench(of);
+        let judged = bench.look(|signal| match signal {
+            Signal::Requests => requests.clone(),
+            _ => latency.clone(),
+        });
+        assert_eq!(verdict(&judged, "worse"), expected, "{of:?}: {requests:?}, {latency:?}");
+        assert_eq!(verdict(&bench.pending(), "worse"), Verdict::Pending);
+    }
+    let mut bench = bench(&[ERRORS]);
+    let judged = bench.look(|_| no_canary(counts(9, 0)));
+    let silent = Finding::Silent { signal: Signal::Requests, sides: Silent::Canary };
+    assert_eq!(found(&judged, "worse").finding, silent);
+    bench.enter(1);
+    assert_eq!(verdict(&bench.failing(50), "worse"), Verdict::NotApplicable);
+}
+
+#[test]
+fn of_several_things_the_culprits_are_named() {
+    for (bad, slow, guilty) in
+        [(30, 100, &["errors"][..]), (1, 500, &["latency"]), (40, 600, &["errors", "latency"])]
+    {
+        // It warns, so that it can be looked at again once both would do by themselves.
+        let mut bench = Bench::of(vec![worse(&[ERRORS, LATENCY]).then(Then::Warn)]);
+        let last = (0..40).map(|_| bench.look(serving(bad, slow))).last().unwrap();
+        assert_eq!(verdict(&last, "worse"), Verdict::Fail);
+        assert_eq!(grounds(&last).unwrap().culprits, guilty);
+    }
+}
+
+#[test]
+fn several_things_that_are_a_little_worse_convict_together() {
+    let looks_until = |of: &[Weighed], bad, slow| {
+        let mut bench = bench(of);
+        (1..200).find(|_| verdict(&bench.look(serving(bad, slow)), "worse") == Verdict::Fail)
+    };
+    let together = looks_until(&[ERRORS, LATENCY], 5, 160).unwrap();
+    let (errors, latency) = (
+        looks_until(&[ERRORS, LATENCY], 5, 100).unwrap(),
+        looks_until(&[ERRORS, LATENCY], 1, 160).unwrap(),
+    );
+    assert!(together <= errors.min(latency), "{together}, {errors}, {latency}");
+}
+
+#[test]
+fn what_convicts_by_one_signal_does_not_wait_for_the_other() {
+    let mut bench = bench(&[ERRORS, LATENCY]);
+    let broken = until_it_fails(&mut bench, 40, |signal| match signal {
+        Signal::Latency => Err(FailureKind::Unavailable),
+        requests => serving(30, 100)(requests),
+    });
+    assert_eq!(ruling(&broken), Ruling::RollBack);
+    assert_eq!(
+        verdict(&bench.pending(), "worse"),
+        Verdict::Pending,
+        "nothing newer is nothing new"
+    );
+}
+
+#[test]
+fn a_window_that_overlaps_is_never_counted() {
+    let mut bench = bench(&[ERRORS, LATENCY]);
+    for _ in 0..5 {
+        let _ = bench.look(serving(1, 100));
+    }
+    let before = shown(&bench);
+    let judged = bench.look_at(|signal, window| {
+        let after = window.after - Duration::from_millis(1);
+        serving(900, 900)(signal)
+            .map(|(stable, canary)| Measured::new(Window::new(after, window.until), stable, canary))
+    });
+    assert_eq!(verdict(&judged, "worse"), Verdict::Error);
+    assert_eq!(shown(&bench), before);
+}
+
+#[test]
+fn evidence_at_the_end_of_a_stage_says_what_it_rests_on() {
+    let mut spec = spec(vec![worse(&[])]);
+    spec.stages[0].hold_ms = 20_000;
+    let mut bench = Bench::with(spec);
+    let seen = [1, 2].map(|_| grounds(&bench.look(serving(1, 100))).is_some());
+    assert_eq!(seen, [false, true]);
+}
+
+#[test]
+fn what_people_are_shown_is_that_of_the_last_look() {
+    let mut bench = bench(&[]);
+    let nothing = shown(&bench);
+    assert_eq!(nothing.to_string(), "ratio unknown, evidence 0.5 : 1, takes 100 : 1");
+    for looks in 1..=3 {
+        let judged = bench.look(serving(4, 100));
+        let Finding::Evidence { requests, odds, needed, .. } = found(&judged, "worse").finding
+        else {
+            panic!("{judged:?}")
+        };
+        let CheckEvidence { requests: all, odds: so_far, needed: limit, .. } = shown(&bench);
+        assert_eq!((all, so_far, limit), (requests, odds, needed));
+        assert_eq!(all.canary.total, looks * 1_000);
+    }
+    let ratio = shown(&bench).grounds.ratio.unwrap();
+    let text = shown(&bench).to_string();
+    assert!(text.starts_with(&format!("ratio {ratio}, evidence ")), "{text}");
+    assert!(ratio.to_string().starts_with("4 ("), "{ratio}");
+}
+
+/// Looks at a canary of so many pods, each with 300 requests: so many fail of the first one's, and of each other's.
+fn with_pods(bench: &mut Bench, pods: u64, (first, others): (u64, u64)) -> Judged {
+    let pod = |side: Side, i: u64, bad| {
+        PodCounts::new(format!("{side}-{i}"), Counts::new(300, bad).unwrap())
+    };
+    let canary: Vec<_> =
+        (0..pods).map(|i| pod(Side::Canary, i, if i == 0 { first } else { others })).collect();
+    let stable = vec![pod(Side::Stable, 0, 3), pod(Side::Stable, 1, 0)];
+    let bad = canary.iter().map(|pod| pod.counts.bad).sum();
+    bench.look_at(|_, window| {
+        let measured = Measured::new(window, counts(600, 3), counts(300 * pods, bad));
+        Ok(measured.with_pods(Side::Canary, canary.clone()).with_pods(Side::Stable, stable.clone()))
+    })
+}
+
+#[test]
+fn the_one_pod_that_fails_is_named() {
+    for (first, others, name) in [(60, 1, Some("canary-0")), (60, 60, None)] {
+        let mut bench = bench(&[]);
+        let fails = |judged: &Judged| verdict(judged, "worse") == Verdict::Fail;
+        let judged =
+            (0..20).map(|_| with_pods(&mut bench, 4, (first, others))).find(fails).unwrap();
+        let grounds = grounds(&judged).unwrap();
+        assert_eq!(grounds.one_pod.as_deref(), name, "{judged:?}");
+        // All of stable's errors are one pod's.
+        assert!(grounds.dispersion.unwrap() > 2.5, "{:?}", grounds.dispersion);
+    }
+}
+
+#[test]
+fn a_pod_that_was_alone_at_first_is_named_too() {
+    let mut bench = bench(&[]);
+    for _ in 0..2 {
+        assert_eq!(verdict(&with_pods(&mut bench, 1, (60, 0)), "worse"), Verdict::Pass);
+    }
+    let fails = |judged: &Judged| verdict(judged, "worse") == Verdict::Fail;
+    let judged = (0..10).map(|_| with_pods(&mut bench, 5, (60, 1))).find(fails).unwrap();
+    assert_eq!(grounds(&judged).unwrap().one_pod.as_deref(), Some("canary-0"));
+}
+
+#[test]
+fn parts_of_a_check_are_shown_by_its_name() {
+    let part = |of: &[Weighed]| worse(of).kind;
+    let any = CheckKind::Any(vec![part(&[]), part(&[LATENCY])]);
+    let mut bench =
+        Bench::of(vec![Check::above("rate", "error_rate", 0.5), Check::new("any", any)]);
+    let _ = bench.look(serving(1, 100));
+    let shown = bench.judge.shown(&bench.policy);
+    assert_eq!(shown.iter().map(|one| &*one.check).collect::<Vec<_>>(), ["any", "any"]);
+    assert_eq!(shown.iter().map(|one| one.grounds.bounds_ms.len()).collect::<Vec<_>>(), [0, 2]);
+}
