@@ -179,7 +179,9 @@ fn slow_evidence(
     let Some(plan) = PlanTraffic::of(policy, check, rate, base) else { return };
     // A canary cannot fail more than every request; and of a stable that never fails nothing is a multiple.
     let times = PLAINLY_BAD.max(2.0 * plan.ratio()).min(1.0 / base);
-    if base <= 0.0 || times <= plan.ratio() || plan.sees(times, SeenIn::FourOfFive) {
+    let no_multiple = base <= 0.0 || times <= plan.ratio();
+    // Where there are too few looks that is said.
+    if no_multiple || !plan.can_convict() || plan.sees(times, SeenIn::FourOfFive) {
         return;
     }
     let expected = match shortest(&plan, times) {
@@ -195,7 +197,8 @@ fn slow_evidence(
         "evidence-too-slow",
         path,
         format!(
-            "check `{}` lets more than one canary in five go on that fails {times:.0} times as often as stable:              {rate} requests a second are too few for so short a plan",
+            "check `{}` lets more than one canary in five go on that fails {times:.0} times as often as stable: \
+             {rate} requests a second are too few for so short a plan",
             check.name
         ),
         expected,

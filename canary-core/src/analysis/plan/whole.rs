@@ -102,7 +102,17 @@ impl PlanTraffic {
             let looks = hold.as_secs_f64() / traffic.every.as_secs_f64();
             gains.add(&Gains::of_a_look(traffic, &limits, times), looks);
         }
-        gains.reached(&limits) >= seen.times_the_median() && limits.can_convict(self.looks())
+        gains.reached(&limits) >= seen.times_the_median() && self.can_convict()
+    }
+
+    /// Tells whether there are enough looks to convict, whatever they show.
+    #[must_use]
+    pub fn can_convict(&self) -> bool {
+        let looks = self.stages.iter().map(|stage| {
+            let looks = stage.hold.as_secs_f64() / stage.traffic.every.as_secs_f64();
+            (stage.traffic.share, looks.floor().max(1.0))
+        });
+        self.limits().can_convict(looks)
     }
 
     /// Returns the smallest regression that is seen, as a multiple of stable's error rate; `None` where not even a
@@ -136,14 +146,6 @@ impl PlanTraffic {
             if after(middle) { enough = middle } else { short = middle + 1 }
         }
         Some(every.saturating_mul(enough))
-    }
-
-    /// Returns how many looks there are at each share.
-    fn looks(&self) -> impl Iterator<Item = (f64, f64)> {
-        self.stages.iter().map(|stage| {
-            let looks = stage.hold.as_secs_f64() / stage.traffic.every.as_secs_f64();
-            (stage.traffic.share, looks.floor())
-        })
     }
 }
 
