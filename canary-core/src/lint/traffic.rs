@@ -184,8 +184,8 @@ fn slow_evidence(
     if no_multiple || !plan.can_convict() || plan.sees(times, SeenIn::FourOfFive) {
         return;
     }
-    let expected = match shortest(&plan, times) {
-        Some((stage, hold)) => format!(
+    let expected = match plan.least_change(times, SeenIn::FourOfFive) {
+        Some(PlannedStage { stage, hold, .. }) => format!(
             "expected stage `{}` to hold {}, a larger share to begin with, or a limit in numbers beside it",
             policy.stages()[stage].name,
             Span(millis(rounded_up(hold)))
@@ -203,16 +203,6 @@ fn slow_evidence(
         ),
         expected,
     ));
-}
-
-/// Finds the stage that has to hold the least longer, and how long.
-fn shortest(plan: &PlanTraffic, times: f64) -> Option<(usize, Duration)> {
-    let longer = |(i, stage): (usize, &PlannedStage)| {
-        let hold = plan.hold_needed(i, times, SeenIn::FourOfFive)?;
-        Some((hold.saturating_sub(stage.hold), stage.stage, hold))
-    };
-    let (_, stage, hold) = plan.stages().iter().enumerate().filter_map(longer).min()?;
-    Some((stage, hold))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a number of requests needs no 53 bits")]

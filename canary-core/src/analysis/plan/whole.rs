@@ -105,6 +105,18 @@ impl PlanTraffic {
         gains.reached(&limits) >= seen.times_the_median() && self.can_convict()
     }
 
+    /// Returns the stage that has to hold the least longer for the whole to see this, with the hold that it takes; `None`
+    /// where none is enough.
+    #[must_use]
+    pub fn least_change(&self, times: f64, seen: SeenIn) -> Option<PlannedStage> {
+        let changed = |(i, stage): (usize, &PlannedStage)| {
+            let hold = self.hold_needed(i, times, seen)?;
+            Some((hold.saturating_sub(stage.hold), PlannedStage { hold, ..*stage }))
+        };
+        let changes = self.stages.iter().enumerate().filter_map(changed);
+        changes.min_by_key(|(longer, _)| *longer).map(|(_, stage)| stage)
+    }
+
     /// Tells whether there are enough looks to convict, whatever they show.
     #[must_use]
     pub fn can_convict(&self) -> bool {
