@@ -1,19 +1,26 @@
-//! Policies on the command line: is a file valid, what does it plan, and what would come of it?
+//! Policies on the command line: is a file valid, what does it plan, is that long enough, and what would come of it?
 //!
 //! ```sh
 //! cargo run --example policy -- lint examples/policies/*.yaml
 //! cargo run --example policy -- show examples/policies/checkout.yaml
+//! cargo run --example policy -- plan examples/policies/checkout.yaml --rps 200 --base-error-rate 0.001
 //! cargo run --example policy -- simulate examples/policies/checkout.yaml --canary-error-rate 0.05
 //! ```
 
 #[path = "policy/lint.rs"]
 mod lint;
+#[path = "policy/many.rs"]
+mod many;
 #[path = "policy/numbers.rs"]
 mod numbers;
+#[path = "policy/plan.rs"]
+mod plan;
 #[path = "policy/show/mod.rs"]
 mod show;
 #[path = "policy/simulate.rs"]
 mod simulate;
+#[path = "policy/table.rs"]
+mod table;
 #[path = "policy/timeline.rs"]
 mod timeline;
 #[path = "policy/unfinished.rs"]
@@ -31,7 +38,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use serde_json::Value;
 
-/// Checks, explains and simulates the policies of canary rollouts.
+/// Checks, explains, plans and simulates the policies of canary rollouts.
 #[derive(Debug, Parser)]
 #[command(name = "policy", after_help = AFTER_HELP)]
 struct Options {
@@ -45,6 +52,7 @@ FILE is a policy as YAML or JSON, also as `show --json` prints it; `-` stands fo
 Examples, after `cargo run --example policy --`:
   lint examples/policies/*.yaml
   show examples/policies/checkout.yaml
+  plan examples/policies/checkout.yaml --rps 200 --base-error-rate 0.001
   simulate examples/policies/checkout.yaml --canary-error-rate 0.05
 
 `policy help JOB` tells more about each.";
@@ -52,6 +60,7 @@ Examples, after `cargo run --example policy --`:
 #[derive(Debug, Subcommand)]
 enum Job {
     Lint(lint::Options),
+    Plan(plan::Options),
     Show(show::Options),
     Simulate(Box<simulate::Options>),
 }
@@ -63,6 +72,7 @@ fn main() -> ExitCode {
     };
     let done = match &options.job {
         Job::Lint(options) => options.run(),
+        Job::Plan(options) => options.run(),
         Job::Show(options) => options.run(),
         Job::Simulate(options) => options.run(),
     };

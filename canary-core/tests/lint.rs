@@ -206,6 +206,30 @@ fn evidence_needs_looks_and_requests() {
 }
 
 #[test]
+fn the_hold_that_is_told_is_enough() {
+    let slow = |text: &str, rate| {
+        let known = Assumptions::default().requests_per_second(rate).base_error_rate(0.001);
+        found(text, &known).into_iter().find(|finding| finding.name == "evidence-too-slow")
+    };
+    for (rate, expected) in
+        [(1.0, "expected stage `half` to hold 1 h 55 min"), (5.0, "expected stage `half` to hold ")]
+    {
+        let finding = slow(WISE, rate).unwrap();
+        assert!(finding.help.starts_with(expected), "{finding}");
+        let hold = finding.help.split(" hold ").nth(1).unwrap().split(',').next().unwrap();
+        let hold = hold.replace(" min", "m").replace(" h", "h").replace(" s", "s").replace(' ', "");
+        let longer =
+            WISE.replacen("weight: 50%, hold: 10m", &format!("weight: 50%, hold: {hold}"), 1);
+        assert_ne!(longer, WISE);
+        assert_eq!(slow(&longer, rate), None, "{hold}");
+    }
+    assert_eq!(
+        slow(WISE, 0.000_001).unwrap().help.split(':').next().unwrap(),
+        "add a limit in numbers, such as `{ name"
+    );
+}
+
+#[test]
 fn what_was_accepted_is_marked_and_what_cannot_be_told_is_left_alone() {
     let accepted = WISE.replacen(
         "gates: {",

@@ -282,30 +282,6 @@ fn a_window_shows_the_same_whoever_asks_how_often() {
 }
 
 #[test]
-fn many_runs_are_the_single_ones_together() {
-    let policy = Policy::builder("shop")
-        .stage("half", Weight::percent(50), at("10m"))
-        .stage("full", Weight::FULL, at("1m"))
-        .check(Check::worse_than_stable("errors", 1.25))
-        .build()
-        .unwrap();
-    let simulation = Simulation::of(&policy).canary(Service::healthy().errors(0.003)).seed(5);
-    let many = simulation.run_many(40);
-    let alone: Vec<_> = (5..45).map(|seed| simulation.clone().seed(seed).run()).collect();
-    let promoted = |report: &&canary_core::report::Report| {
-        report.outcome.as_ref().is_some_and(canary_core::record::Outcome::is_promoted)
-    };
-    let count = alone.iter().filter(promoted).count() as u64;
-    assert_eq!((many.promoted().hits, many.promoted().of), (count, 40));
-    assert_eq!(many.rolled_back(), many.rolled_back_by("errors"));
-    assert!(many.rolled_back().hits > 0 && count > 0, "{many:?}");
-    let worst = alone.iter().map(|report| report.canary_errors_served()).max().unwrap();
-    assert_eq!(many.canary_errors_served(1.0), worst);
-    let first = many.first_rolled_back().unwrap();
-    simulation.seed(first).run().assert_rolled_back_by("errors");
-}
-
-#[test]
 fn the_calendar_is_asked_once_it_is_said_when_a_rollout_begins() {
     let hours = GateKind::Window(Calendar::open("* 9-16 * * MON-THU", "Europe/Berlin"));
     let policy = Policy::builder("shop")

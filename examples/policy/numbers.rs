@@ -1,4 +1,4 @@
-//! What the options of `simulate` say.
+//! What the options say.
 
 use std::time::Duration;
 
@@ -15,6 +15,16 @@ pub(crate) fn requests(text: &str) -> Result<f64, &'static str> {
 pub(crate) fn share(text: &str) -> Result<f64, &'static str> {
     number(text, |rate| (0.0..=1.0).contains(&rate))
         .ok_or("expected a share from 0 to 1, such as 0.05 for 5%")
+}
+
+pub(crate) fn failing(text: &str) -> Result<f64, &'static str> {
+    number(text, |rate| rate > 0.0 && rate < 1.0)
+        .ok_or("expected a share above 0 and below 1, such as 0.001 for 0.1%")
+}
+
+pub(crate) fn times(text: &str) -> Result<f64, &'static str> {
+    number(text, |times| times > 1.0 && times <= 1e6)
+        .ok_or("expected a number above 1 and at most 1000000, such as 3")
 }
 
 pub(crate) fn latency(text: &str) -> Result<Duration, &'static str> {

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use canary_core::policy::{CheckKind, GateKind, Limit, Metric, MetricSpec, Policy};
-use canary_core::simulate::{Crash, Opening, Port, Service, Share, SimulatedWorkload, Simulation};
+use canary_core::simulate::{Crash, Opening, Port, Service, SimulatedWorkload, Simulation};
 use canary_core::value::{GateName, Timestamp};
 use clap::Args;
 
+use crate::many;
 use crate::numbers::{gauge, instant, latency, opening, requests, share, span, time};
 use crate::read;
 use crate::timeline::Timeline;
@@ -79,12 +80,12 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Run so many rollouts, each with the next seed, and count what became of them
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with_all = ["json", "svg"])]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "svg")]
     runs: Option<u64>,
     /// Draw the rollout into this file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Print the report as JSON on standard output, and nothing else there
+    /// Print the report, or what became of many, as JSON on standard output, and nothing else there
     #[arg(long)]
     json: bool,
 }
@@ -92,6 +93,8 @@ pub(crate) struct Options {
 const AFTER_HELP: &str = "\
 Exit status: 0 promoted, 3 rolled back, 4 neither, 1 something is wrong with the policy or a number, 2 wrong options;
 with --runs 0 whatever became of them.
+
+With --runs the bounds of each share are Clopper and Pearson's, both together with 99% confidence; times are since the begin.
 
 Examples, after `cargo run --example policy --`:
   simulate checkout.yaml                                       a new version as good as the old one
@@ -102,6 +105,7 @@ Examples, after `cargo run --example policy --`:
   simulate checkout.yaml --canary-error-rate 0.03 --canary-errors-from 40m --svg rollout.svg
   simulate checkout.yaml --metrics-down 20m+10m --crash-at 1h  what else goes wrong
   simulate checkout.yaml --runs 2000                           how often is an innocent version taken back?
+  simulate checkout.yaml --runs 2000 --canary-error-rate 0.01  how soon is a bad one seen?
   simulate checkout.yaml --json | jq .outcome";
 
 impl Options {
@@ -114,7 +118,14 @@ impl Options {
         }
         let mut out = io::stdout().lock();
         if let Some(runs) = self.runs {
-            write!(out, "{}\n\n{}", self.introduction(&policy), counted(&simulation, runs))?;
+            let (many, innocent) = (many::run(&simulation, runs)?, self.innocent());
+            if self.json {
+                let json = many::in_json(&many, innocent);
+                writeln!(out, "{}", serde_json::to_string_pretty(&json)?)?;
+            } else {
+                let counted = many::in_words(&many, innocent);
+                write!(out, "{}\n\n{counted}", self.introduction(&policy))?;
+            }
             return Ok(ExitCode::SUCCESS);
         }
         let trace = simulation.run_traced();
@@ -198,6 +209,13 @@ impl Options {
 
     fn canary_errors(&self) -> f64 {
         self.canary_error_rate.unwrap_or(self.base_error_rate)
+    }
+
+    /// Tells whether the new version is as good as the old one, in all that can be said of it here.
+    fn innocent(&self) -> bool {
+        let slower = self.canary_p95_ms.is_some() || self.canary_latency() > self.base_latency_ms;
+        let worse = self.canary_errors() > self.base_error_rate || slower;
+        !worse && !self.silent && self.gauges.is_empty()
     }
 
     fn canary_latency(&self) -> Duration {
@@ -289,38 +307,4 @@ fn known<'a>(
         bail!("the policy `{}` {lacks} `{name}`; expected one of: {known}", policy.name());
     }
     Ok(())
-}
-
-/// Runs many rollouts and says what became of them.
-fn counted(simulation: &Simulation, runs: u64) -> String {
-    let many = simulation.run_many(runs);
-    let share = |what: &str, share: Share| {
-        let (low, high) = (share.lower_bound(0.99), share.upper_bound(0.99));
-        format!(
-            "{what:<12} {share}: {}, and with 99% confidence {} to {}\n",
-            percent(rounded(share.fraction())),
-            percent(rounded(low)),
-            percent(rounded(high))
-        )
-    };
-    let mut text = share("promoted", many.promoted());
-    text += &share("rolled back", many.rolled_back());
-    if many.unfinished().hits > 0 {
-        text += &share("not finished", many.unfinished());
-    }
-    text += &format!(
-        "\nrequests that failed on the canary: {} in the middle, {} in 95 of a hundred, {} at worst\n",
-        many.canary_errors_served(0.5),
-        many.canary_errors_served(0.95),
-        many.canary_errors_served(1.0)
-    );
-    if let Some(seed) = many.first_rolled_back() {
-        text += &format!("`--seed {seed}` shows the first that was rolled back\n");
-    }
-    text
-}
-
-/// Keeps four digits after the point of a share.
-fn rounded(share: f64) -> f64 {
-    (share * 1e4).round() / 1e4
 }

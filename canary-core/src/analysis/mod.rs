@@ -34,7 +34,7 @@ pub use hard_limit::hard_limit;
 pub use mann_whitney::MannWhitney;
 pub use noninferiority::{NonInferiority, NonInferiorityLimits, NonInferiorityState};
 pub use objective::{Objective, SharpestAt, rate_bounds};
-pub use plan::{Needed, StageTraffic};
+pub use plan::{Needed, PlanTraffic, PlannedStage, SeenIn, StageTraffic, rounded_up};
 pub use pods::{OnePod, PodEvidence};
 pub use proportions::worse_by_chance;
 pub use score::{grade, health_score};

@@ -1,15 +1,38 @@
 //! How long a stage must be for a regression to show, and which regression shows in a stage.
 
+mod gains;
+mod whole;
+
+pub use whole::{PlanTraffic, PlannedStage};
+
 use std::f64::consts::LN_2;
 use std::time::Duration;
 
 use super::EvidenceLimits;
-use super::bet::Bet;
-use super::evidence::{CLUSTER, CLUSTER_CAP, RATIOS, STAKES};
+use super::evidence::CLUSTER_CAP;
+use crate::value::millis;
+use gains::{Gains, best};
 
-/// How many times the median it takes to see a regression in four rollouts of five (seen in simulations, where
-/// requests are few; with many it is less).
-const FOUR_OF_FIVE: f64 = 1.45;
+/// Says in how many rollouts a regression is to be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SeenIn {
+    /// In half of them.
+    Half,
+    /// In four of five.
+    FourOfFive,
+}
+
+impl SeenIn {
+    /// Returns how many times the median that takes (seen in simulations, where requests are few; with many it is
+    /// less).
+    const fn times_the_median(self) -> f64 {
+        match self {
+            Self::Half => 1.0,
+            Self::FourOfFive => 1.45,
+        }
+    }
+}
 
 /// Says what a stage's checks see.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,96 +78,118 @@ impl StageTraffic {
     /// ratio process or of the faster of the two others, whichever takes longer.
     #[must_use]
     pub fn needed(&self, limits: &EvidenceLimits, times: f64) -> Option<Needed> {
-        let information = self.information(limits, times);
         let looks = self.least_looks(limits)?;
-        let requests = (wanted(limits) + eighth()) / information;
-        let agreeing = (wanted(limits) + LN_2 + eighth()) / self.gain_of_a_look(limits, times);
+        let gains = Gains::of_a_look(self, limits, times);
         let every = self.every.as_secs_f64();
-        let hold = |mostly: f64| {
-            let seconds = mostly * (requests / self.per_second).max(agreeing * every);
-            let seconds = seconds.max(f64::from(looks) * every);
-            Duration::try_from_secs_f64(seconds).ok().filter(|_| information > 0.0)
+        let median = every / gains.reached(limits);
+        let hold = |seen: SeenIn| {
+            let seconds = (seen.times_the_median() * median).max(f64::from(looks) * every);
+            Duration::try_from_secs_f64(seconds).ok().filter(|_| median > 0.0)
         };
-        let (hold, hold_mostly) = (hold(1.0)?, hold(FOUR_OF_FIVE)?);
+        let (hold, hold_mostly) = (hold(SeenIn::Half)?, hold(SeenIn::FourOfFive)?);
+        let requests = (wanted(limits) + eighth()) * self.per_look() / best(&gains.ratio);
         Some(Needed {
             requests,
-            requests_mostly: FOUR_OF_FIVE * requests,
+            requests_mostly: SeenIn::FourOfFive.times_the_median() * requests,
             looks,
             hold,
             hold_mostly,
         })
     }
 
-    /// Returns the smallest regression that is seen within this time in four rollouts of five, as a multiple of
-    /// stable's error rate; `None` where not even a canary that fails every request is.
+    /// Returns the smallest regression that is seen within this time, as a multiple of stable's error rate; `None`
+    /// where not even a canary that fails every request is.
     #[must_use]
-    pub fn detects(&self, limits: &EvidenceLimits, within: Duration) -> Option<f64> {
-        let seen =
-            |times| self.needed(limits, times).is_some_and(|needed| needed.hold_mostly <= within);
-        let (mut unseen, mut detected) = (limits.ratio(), 1.0 / self.base);
-        if !seen(detected) {
-            return None;
-        }
-        while detected - unseen > 1e-9 * detected {
-            let middle = 0.5 * (unseen + detected);
-            if seen(middle) { detected = middle } else { unseen = middle }
-        }
-        Some(detected)
+    pub fn detects(&self, limits: &EvidenceLimits, within: Duration, seen: SeenIn) -> Option<f64> {
+        smallest(limits.ratio(), self.base, |times| {
+            self.needed(limits, times).is_some_and(|needed| needed.hold_for(seen) <= within)
+        })
     }
 
-    /// Returns what one request of both sides together adds to the best component of the ratio process on
-    /// average, in natural logarithms, where the canary fails `times` as often as stable.
-    #[must_use]
-    pub fn information(&self, limits: &EvidenceLimits, times: f64) -> f64 {
-        let (w, r0) = (self.share, limits.ratio());
-        let bad = 1.0 - w + w * times;
-        let null = w * r0 / (1.0 - w + w * r0);
-        let gain = |alternative: f64| {
-            w * times * libm::log(alternative) - bad * libm::log1p(null * (alternative - 1.0))
-        };
-        self.base * RATIOS.into_iter().map(gain).fold(f64::NEG_INFINITY, f64::max)
+    /// Returns the requests of both sides together in a look.
+    fn per_look(&self) -> f64 {
+        self.per_second * self.every.as_secs_f64()
     }
 
-    /// Returns what one look adds to the better of the tick and the cluster process on average, in natural
-    /// logarithms: the tick process is taken one standard deviation of the canary's share of the errors above
-    /// and below its mean.
-    fn gain_of_a_look(&self, limits: &EvidenceLimits, times: f64) -> f64 {
-        let (w, rest) = (self.share, 1.0 - self.share);
-        let theta = w * times / (rest + w * times);
-        let requests = self.per_second * self.every.as_secs_f64();
-        let errors = requests * self.base * (rest + w * times);
-        // Where most looks see no error, the others see one.
-        let bad = errors.max(1.0);
-        let deviation = libm::sqrt(theta * (1.0 - theta) / bad);
-        let bet = |share: f64| Bet::of(limits.ratio(), (w, rest), (bad * share, bad));
-        let (low, high) = (bet((theta - deviation).max(0.0)), bet((theta + deviation).min(1.0)));
-        let tick = |multiple| {
-            let one = (1.0 - theta) * bet(0.0).tick(multiple) + theta * bet(1.0).tick(multiple);
-            if errors <= 1.0 { one } else { 0.5 * (low.tick(multiple) + high.tick(multiple)) }
-        };
-        let tick = STAKES.into_iter().map(tick).fold(f64::NEG_INFINITY, f64::max);
-        let cluster = requests * self.information(limits, times) / CLUSTER;
-        (errors.min(1.0) * tick).max(cluster.min(CLUSTER_CAP))
-    }
-
-    /// Returns how many looks it takes at least: in one look the tick process gains no more than the canary's
-    /// share of the errors allows, the cluster process no more than its cap.
+    /// Returns how many looks it takes at least.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a small whole number: each look gains 1.5 at least, if anything"
     )]
     fn least_looks(&self, limits: &EvidenceLimits) -> Option<u32> {
-        let (w, r0) = (self.share, limits.ratio());
-        let most = libm::log((1.0 - w + w * r0) / (w * r0)).max(CLUSTER_CAP);
-        let looks = ((wanted(limits) + LN_2) / most).ceil();
-        (w > 0.0 && w < 1.0).then_some(looks as u32)
+        let [tick, cluster] = most_of_a_look(limits, self.share);
+        let looks = (agreed(limits) / tick.max(cluster)).ceil();
+        (self.share > 0.0 && self.share < 1.0).then_some(looks as u32)
     }
+}
+
+impl Needed {
+    /// Returns how long the stage must be.
+    #[must_use]
+    pub const fn hold_for(&self, seen: SeenIn) -> Duration {
+        match seen {
+            SeenIn::Half => self.hold,
+            SeenIn::FourOfFive => self.hold_mostly,
+        }
+    }
+}
+
+impl EvidenceLimits {
+    /// Tells whether so many looks can convict, whatever they show: pairs of the canary's share of the requests, between
+    /// 0 and 1, and how many looks there are at it.
+    #[must_use]
+    pub fn can_convict(&self, looks: impl IntoIterator<Item = (f64, f64)>) -> bool {
+        let mut most = [0.0; 2];
+        for (share, count) in looks {
+            for (sum, gain) in most.iter_mut().zip(most_of_a_look(self, share)) {
+                *sum += count * gain;
+            }
+        }
+        most.into_iter().any(|most| most >= agreed(self))
+    }
+}
+
+/// Rounds a hold up to what people write: whole seconds, minutes from ten minutes on, hours from a day on.
+#[must_use]
+pub fn rounded_up(hold: Duration) -> Duration {
+    let ms = millis(hold);
+    let unit = match ms {
+        0..600_000 => 1_000,
+        600_000..86_400_000 => 60_000,
+        _ => 3_600_000,
+    };
+    Duration::from_millis(ms.div_ceil(unit).saturating_mul(unit))
+}
+
+/// Returns the most that one look adds to the tick and to the cluster process: no more than the canary's share of the
+/// errors allows, and no more than the cap.
+fn most_of_a_look(limits: &EvidenceLimits, w: f64) -> [f64; 2] {
+    let r0 = limits.ratio();
+    [libm::log((1.0 - w + w * r0) / (w * r0)), CLUSTER_CAP]
+}
+
+/// Finds the smallest multiple of stable's error rate that is seen.
+fn smallest(ratio: f64, base: f64, seen: impl Fn(f64) -> bool) -> Option<f64> {
+    let (mut unseen, mut detected) = (ratio, 1.0 / base);
+    if !seen(detected) {
+        return None;
+    }
+    while detected - unseen > 1e-9 * detected {
+        let middle = 0.5 * (unseen + detected);
+        if seen(middle) { detected = middle } else { unseen = middle }
+    }
+    Some(detected)
 }
 
 /// Returns the wealth that the ratio process must gain, in natural logarithms.
 fn wanted(limits: &EvidenceLimits) -> f64 {
     limits.ln_odds() + if limits.starts().is_one() { 0.0 } else { LN_2 }
+}
+
+/// Returns what the tick or the cluster process must gain.
+fn agreed(limits: &EvidenceLimits) -> f64 {
+    wanted(limits) + LN_2
 }
 
 /// Returns what it costs that only one component in eight is the right one.

@@ -1,47 +1,10 @@
-//! What chance alone does, and what evidence can come to.
+//! What chance alone does.
 
 use std::time::Duration;
-
-use crate::analysis::Starts;
-use crate::value::Weight;
-
-/// How much evidence one look can add for clustered errors, in natural logarithms.
-const CLUSTER_CAP: f64 = 1.5;
 
 /// Returns how many looks fall into a time, at least one.
 pub(super) fn looks(time: Duration, every: Duration) -> f64 {
     (time.as_secs_f64() / every.as_secs_f64()).floor().max(1.0)
-}
-
-/// Returns how much evidence convicts, in natural logarithms.
-pub(super) fn wanted(false_alarm: f64, mixed: Duration) -> f64 {
-    // Half of the mass starts at once; the rest is lost where it starts too late to matter.
-    let restarts = if Starts::over(mixed).is_one() { 0.0 } else { std::f64::consts::LN_2 };
-    libm::log(2.0 / false_alarm) + restarts
-}
-
-/// Returns the most evidence that looks can come to, given as pairs of weight and number.
-///
-/// Both processes that know of clusters win at most so much a look, however bad the canary is.
-pub(super) fn most_evidence(looks: &[(Weight, f64)], ratio: f64) -> f64 {
-    let by_tick: f64 = looks
-        .iter()
-        .map(|(weight, count)| {
-            let w = weight.fraction();
-            let theta = w * ratio / (1.0 - w + w * ratio);
-            -libm::log(theta) * count
-        })
-        .sum();
-    let by_cluster: f64 = looks.iter().map(|(_, count)| CLUSTER_CAP * count).sum();
-    by_tick.max(by_cluster)
-}
-
-/// Returns what one request of both sides together adds to the evidence on average, where stable fails `base` and
-/// the canary `times` as much.
-pub(super) fn information(weight: Weight, base: f64, ratio: f64, times: f64) -> f64 {
-    let w = weight.fraction();
-    let (bad, null) = (1.0 - w + w * times, 1.0 - w + w * ratio);
-    base * (w * times * libm::log(times / ratio) - bad * libm::log(bad / null))
 }
 
 /// Returns the probability that a Poisson number of this mean is above `most`; 1 where that is more likely than not.
@@ -109,17 +72,5 @@ mod tests {
         assert!((0.030..0.040).contains(&slides), "{slides}");
         assert!((0.010..0.016).contains(&jumps), "{jumps}");
         assert_eq!(ever_above(0.0, 2.4, 0.0, 52.0), 0.0);
-    }
-
-    #[test]
-    fn requests_that_a_conviction_takes() {
-        // (ln 1/α + ln 8)/g with r = 3, r0 = 1, α = 1 %, base 0.1 %.
-        for (percent, requests) in
-            [(1, 523_885.0), (5, 111_502.0), (25, 30_981.0), (50, 25_550.0), (90, 80_229.0)]
-        {
-            let g = information(Weight::percent(percent), 0.001, 1.0, 3.0);
-            let seen = (libm::log(100.0) + libm::log(8.0)) / g;
-            assert!((seen - requests).abs() < 1.0, "{percent} %: {seen}");
-        }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Assumptions, Finding, chance, mixed, show};
+use crate::analysis::{EvidenceLimits, Starts};
 use crate::policy::{Check, CheckKind, Comparison, Late, Limit, Metric, PassLimit, Policy, Then};
 use crate::value::{Span, millis};
 
@@ -46,9 +47,10 @@ fn evidence(
 ) {
     let looks: Vec<_> = mixed(policy)
         .filter(|(_, stage)| check.applies_at(stage.weight))
-        .map(|(_, stage)| (stage.weight, chance::looks(stage.hold(), policy.every())))
+        .map(|(_, stage)| (stage.weight.fraction(), chance::looks(stage.hold(), policy.every())))
         .collect();
-    if chance::most_evidence(&looks, ratio) < chance::wanted(false_alarm, policy.mixed_time()) {
+    let limits = EvidenceLimits::new(ratio, false_alarm, Starts::over(policy.mixed_time()));
+    if !limits.can_convict(looks.iter().copied()) {
         let count: f64 = looks.iter().map(|(_, looks)| looks).sum();
         found.push(Finding::new(
             "never-fails",

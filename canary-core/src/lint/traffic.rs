@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Assumptions, Finding, chance, mixed, place_of, requests};
+use super::{Assumptions, Finding, chance, place_of, requests};
+use crate::analysis::{PlanTraffic, PlannedStage, SeenIn, rounded_up};
 use crate::policy::{Check, CheckKind, Comparison, Limit, Metric, Policy, Stage, Then};
 use crate::value::{Span, Weight, millis};
 
@@ -24,9 +25,7 @@ pub(super) fn findings(policy: &Policy, assumptions: &Assumptions, found: &mut V
         samples_of_check(&path, policy, check, rate, found);
         if let Some(base) = assumptions.base_error_rate {
             false_alarms(&path, policy, check, (rate, base), found);
-            if let CheckKind::WorseThanStable { ratio, false_alarm, .. } = check.kind {
-                slow_evidence(&path, policy, check, (ratio, false_alarm), (rate, base), found);
-            }
+            slow_evidence(&path, policy, check, (rate, base), found);
         }
     }
 }
@@ -174,35 +173,36 @@ fn slow_evidence(
     path: &str,
     policy: &Policy,
     check: &Check,
-    (ratio, false_alarm): (f64, f64),
     (rate, base): (f64, f64),
     found: &mut Vec<Finding>,
 ) {
-    // A canary cannot fail more than every request.
-    let times = PLAINLY_BAD.max(2.0 * ratio).min(1.0 / base.max(1e-9));
-    if times <= ratio {
+    let Some(plan) = PlanTraffic::of(policy, check, rate, base) else { return };
+    // A canary cannot fail more than every request; and of a stable that never fails nothing is a multiple.
+    let times = PLAINLY_BAD.max(2.0 * plan.ratio()).min(1.0 / base);
+    let no_multiple = base <= 0.0 || times <= plan.ratio();
+    // Where there are too few looks that is said.
+    if no_multiple || !plan.can_convict() || plan.sees(times, SeenIn::FourOfFive) {
         return;
     }
-    let seen: f64 = mixed(policy)
-        .filter(|(_, stage)| check.applies_at(stage.weight))
-        .map(|(_, stage)| {
-            let requests = rate * stage.hold().as_secs_f64();
-            requests * chance::information(stage.weight, base, ratio, times)
-        })
-        .sum();
-    // Eight components share the evidence.
-    if seen < chance::wanted(false_alarm, policy.mixed_time()) + libm::log(4.0) {
-        found.push(Finding::new(
-            "evidence-too-slow",
-            path,
-            format!(
-                "check `{}` hardly convicts a canary that fails {times:.0} times as often as stable: {rate} requests a \
-                 second are too few for so short a plan",
-                check.name
-            ),
-            "hold longer, begin with a larger share, or add a limit in numbers",
-        ));
-    }
+    let expected = match plan.least_change(times, SeenIn::FourOfFive) {
+        Some(PlannedStage { stage, hold, .. }) => format!(
+            "expected stage `{}` to hold {}, a larger share to begin with, or a limit in numbers beside it",
+            policy.stages()[stage].name,
+            Span(millis(rounded_up(hold)))
+        ),
+        None => "add a limit in numbers, such as `{ name: too-many-errors, metric: error_rate, above: 5%, for: 2m }`"
+            .to_owned(),
+    };
+    found.push(Finding::new(
+        "evidence-too-slow",
+        path,
+        format!(
+            "check `{}` lets more than one canary in five go on that fails {times:.0} times as often as stable: \
+             {rate} requests a second are too few for so short a plan",
+            check.name
+        ),
+        expected,
+    ));
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a number of requests needs no 53 bits")]

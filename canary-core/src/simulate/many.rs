@@ -1,31 +1,110 @@
 //! What becomes of many rollouts of one policy.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
 
+use super::run::Run;
+use super::{Share, Simulation};
 use crate::record::{Outcome, Reason};
 use crate::report::Report;
+
+/// How many rollouts are run before it is told how far it is.
+const BATCH: u64 = 256;
+
+impl Simulation {
+    /// Runs so many rollouts, the first with the seed that was set and each further one with the next.
+    ///
+    /// With the feature `parallel` they run on all cores; what comes out is the same on any number of them.
+    ///
+    /// # Panics
+    /// As for [`run`](Self::run).
+    #[must_use]
+    #[track_caller]
+    pub fn run_many(&self, runs: u64) -> Many {
+        self.run_many_watched(runs, |_| {})
+    }
+
+    /// Does the same, and shows from time to time what came of those that were run so far.
+    ///
+    /// # Panics
+    /// As for [`run`](Self::run).
+    #[must_use]
+    #[track_caller]
+    pub fn run_many_watched(&self, runs: u64, mut watch: impl FnMut(&Many)) -> Many {
+        self.refuse_unknown_names();
+        let mut many = Many::default();
+        while many.runs() < runs {
+            let batch = many.runs()..runs.min(many.runs() + BATCH);
+            self.samples(batch).into_iter().for_each(|sample| many.count(sample));
+            watch(&many);
+        }
+        many
+    }
+
+    #[cfg(feature = "parallel")]
+    fn samples(&self, batch: Range<u64>) -> Vec<Sample> {
+        use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
+        batch.into_par_iter().map(|i| self.sample(i)).collect()
+    }
+
+    #[cfg(not(feature = "parallel"))]
+    fn samples(&self, batch: Range<u64>) -> Vec<Sample> {
+        batch.map(|i| self.sample(i)).collect()
+    }
+
+    fn sample(&self, i: u64) -> Sample {
+        let simulation = self.clone().seed(self.seed.wrapping_add(i));
+        Sample::of(simulation.seed, &Run::new(&simulation, |_| {}).finish().0)
+    }
+}
 
 /// Sums up many simulated rollouts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Many {
-    runs: u64,
-    promoted: u64,
-    rolled_back: u64,
-    by_check: BTreeMap<String, u64>,
+    by_check: BTreeMap<String, usize>,
     errors_served: Vec<u64>,
+    /// How long it took, of those that were promoted.
+    promoted_after: Vec<Duration>,
+    /// How long it took to decide so, of those that were taken back.
+    rolled_back_after: Vec<Duration>,
     first_rolled_back: Option<u64>,
 }
 
+/// Tells what is counted of one rollout.
+struct Sample {
+    seed: u64,
+    outcome: Option<Outcome>,
+    errors_served: u64,
+    /// From the begin until the outcome was decided, or as long as it was followed.
+    after: Duration,
+}
+
+impl Sample {
+    fn of(seed: u64, report: &Report) -> Self {
+        let decided = report.rollback_decided.or(report.ended).unwrap_or(report.started);
+        Self {
+            seed,
+            outcome: report.outcome.clone(),
+            errors_served: report.canary_errors_served(),
+            after: decided.since(report.started),
+        }
+    }
+}
+
 impl Many {
-    pub(super) fn add(&mut self, seed: u64, report: &Report) {
-        self.runs += 1;
-        self.errors_served.push(report.canary_errors_served());
-        match &report.outcome {
-            Some(Outcome::Promoted) => self.promoted += 1,
+    /// Adds one more rollout.
+    pub fn add(&mut self, seed: u64, report: &Report) {
+        self.count(Sample::of(seed, report));
+    }
+
+    fn count(&mut self, sample: Sample) {
+        self.errors_served.push(sample.errors_served);
+        match sample.outcome {
+            Some(Outcome::Promoted) => self.promoted_after.push(sample.after),
             Some(Outcome::RolledBack { reason }) => {
-                self.rolled_back += 1;
-                self.first_rolled_back.get_or_insert(seed);
+                self.rolled_back_after.push(sample.after);
+                self.first_rolled_back.get_or_insert(sample.seed);
                 if let Reason::Check(result) = reason {
                     *self.by_check.entry(result.check.to_string()).or_default() += 1;
                 }
@@ -34,45 +113,72 @@ impl Many {
         }
     }
 
+    /// Returns how many there were.
+    #[must_use]
+    pub const fn runs(&self) -> u64 {
+        self.errors_served.len() as u64
+    }
+
+    const fn share(&self, hits: usize) -> Share {
+        Share { hits: hits as u64, of: self.runs() }
+    }
+
     /// Returns how many were promoted.
     #[must_use]
     pub const fn promoted(&self) -> Share {
-        Share { hits: self.promoted, of: self.runs }
+        self.share(self.promoted_after.len())
     }
 
     /// Returns how many were taken back.
     #[must_use]
     pub const fn rolled_back(&self) -> Share {
-        Share { hits: self.rolled_back, of: self.runs }
+        self.share(self.rolled_back_after.len())
     }
 
     /// Returns how many were taken back because this check failed.
     #[must_use]
     pub fn rolled_back_by(&self, check: &str) -> Share {
-        Share { hits: self.by_check.get(check).copied().unwrap_or(0), of: self.runs }
+        self.share(self.by_check.get(check).copied().unwrap_or(0))
     }
 
     /// Returns how many did not end.
     #[must_use]
     pub const fn unfinished(&self) -> Share {
-        Share { hits: self.runs - self.promoted - self.rolled_back, of: self.runs }
+        let ended = self.promoted_after.len() + self.rolled_back_after.len();
+        self.share(self.errors_served.len() - ended)
     }
 
     /// Returns how many requests failed on the canary in at most this share of the rollouts, 0 to 1: 0.5 for the median,
     /// 1 for the worst.
     #[must_use]
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a position among the runs"
-    )]
     pub fn canary_errors_served(&self, share: f64) -> u64 {
-        let mut sorted = self.errors_served.clone();
-        sorted.sort_unstable();
-        let last = sorted.len().saturating_sub(1);
-        let position = (share.clamp(0.0, 1.0) * last as f64).ceil() as usize;
-        sorted.get(position).copied().unwrap_or(0)
+        quantile(&self.errors_served, share).unwrap_or(0)
+    }
+
+    /// Returns how many requests failed on the canary in a rollout, on average; 0 of none.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts of requests stay far below 2^53")]
+    pub fn mean_canary_errors_served(&self) -> f64 {
+        let sum: u64 = self.errors_served.iter().sum();
+        sum as f64 / self.errors_served.len().max(1) as f64
+    }
+
+    /// Returns how long it took at most, from the begin of the rollout until it was decided, in this share of those that
+    /// were taken back, 0 to 1: 0.5 for the median. `None` if none was.
+    #[must_use]
+    pub fn rolled_back_after(&self, share: f64) -> Option<Duration> {
+        quantile(&self.rolled_back_after, share)
+    }
+
+    /// Returns how long this share of those that were promoted took at most, 0 to 1; `None` if none was.
+    #[must_use]
+    pub fn promoted_after(&self, share: f64) -> Option<Duration> {
+        quantile(&self.promoted_after, share)
+    }
+
+    /// Returns the checks that took any back, in the order of their names, and how many.
+    pub fn checks(&self) -> impl Iterator<Item = (&str, Share)> {
+        self.by_check.iter().map(|(check, hits)| (&**check, self.share(*hits)))
     }
 
     /// Returns the seed of the first that was taken back: [`Simulation::run`](super::Simulation::run) with it shows why.
@@ -82,83 +188,17 @@ impl Many {
     }
 }
 
-/// Counts how many of many rollouts went one way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Share {
-    /// How many did.
-    pub hits: u64,
-    /// How many there were.
-    pub of: u64,
-}
-
-impl Share {
-    /// Returns the share that was seen, 0 to 1; 0 of none.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "counts of runs stay far below 2^53")]
-    pub fn fraction(self) -> f64 {
-        if self.of == 0 { 0.0 } else { self.hits as f64 / self.of as f64 }
-    }
-
-    /// Returns what the true share is at most, with this confidence, such as 0.99 (Clopper and Pearson, one-sided).
-    #[must_use]
-    pub fn upper_bound(self, confidence: f64) -> f64 {
-        if self.hits >= self.of {
-            return 1.0;
-        }
-        bisect(|p| at_most(self.hits, self.of, p) > 1.0 - confidence)
-    }
-
-    /// Returns what the true share is at least, with this confidence.
-    #[must_use]
-    pub fn lower_bound(self, confidence: f64) -> f64 {
-        let misses = Self { hits: self.of - self.hits, of: self.of };
-        1.0 - misses.upper_bound(confidence)
-    }
-}
-
-/// Writes `12 of 2000`.
-impl fmt::Display for Share {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.hits, self.of)
-    }
-}
-
-/// Finds where a condition that holds from 0 on ceases to hold, below 1.
-fn bisect(holds: impl Fn(f64) -> bool) -> f64 {
-    let (mut low, mut high) = (0.0, 1.0);
-    for _ in 0..60 {
-        let middle = 0.5 * (low + high);
-        if holds(middle) { low = middle } else { high = middle }
-    }
-    high
-}
-
-/// Returns the probability that at most `hits` of `of` happen, each with probability `p` strictly between 0 and 1.
-#[expect(clippy::cast_precision_loss, reason = "counts of runs stay far below 2^53")]
-fn at_most(hits: u64, of: u64, p: f64) -> f64 {
-    let n = of as f64;
-    let (hit, miss) = (libm::log(p), libm::log1p(-p));
-    let log_all = libm::lgamma(n + 1.0);
-    let mass = |k: f64| {
-        let ways = log_all - libm::lgamma(k + 1.0) - libm::lgamma(n - k + 1.0);
-        libm::exp(ways + k * hit + (n - k) * miss)
-    };
-    (0..=hits).map(|k| mass(k as f64)).sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_bounds_are_those_of_the_tables() {
-        let share = |hits, of| Share { hits, of };
-        // Of no hits the upper bound is 1 - (1 - confidence)^(1 / n).
-        assert!((share(0, 300).upper_bound(0.95) - 0.009_936).abs() < 1e-6);
-        assert!((share(5, 100).upper_bound(0.95) - 0.102_25).abs() < 1e-4);
-        assert!((share(5, 100).lower_bound(0.95) - 0.019_91).abs() < 1e-4);
-        assert_eq!(share(3, 3).upper_bound(0.9), 1.0);
-        assert_eq!(share(0, 3).lower_bound(0.9), 0.0);
-    }
+/// Returns the smallest number that at least this share of them is not above; `None` of none.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a position among the runs"
+)]
+fn quantile<T: Copy + Ord>(numbers: &[T], share: f64) -> Option<T> {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_unstable();
+    let last = sorted.len().saturating_sub(1);
+    let position = (share.clamp(0.0, 1.0) * last as f64).ceil() as usize;
+    sorted.get(position).copied()
 }

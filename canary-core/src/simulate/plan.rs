@@ -9,7 +9,7 @@ use super::run::Run;
 use super::service::Script;
 use super::steps::Steps;
 use super::world::BEGIN;
-use super::{Load, Many, Opening, Service, SimulatedWorkload, Trace, World};
+use super::{Load, Opening, Service, SimulatedWorkload, Trace, World};
 use crate::policy::Policy;
 #[cfg(feature = "calendar")]
 use crate::policy::{GateKind, OpeningHours};
@@ -281,23 +281,6 @@ impl Simulation {
         Trace::new(report, records, world, status)
     }
 
-    /// Runs so many rollouts, the first with the seed that was set and each further one with the next.
-    ///
-    /// # Panics
-    /// As for [`run`](Self::run).
-    #[must_use]
-    #[track_caller]
-    pub fn run_many(&self, runs: u64) -> Many {
-        self.refuse_unknown_names();
-        let mut simulation = self.clone();
-        let mut many = Many::default();
-        for i in 0..runs {
-            simulation.seed = self.seed.wrapping_add(i);
-            many.add(simulation.seed, &Run::new(&simulation, |_| {}).finish().0);
-        }
-        many
-    }
-
     /// Makes the world that the rollout runs in.
     #[must_use]
     pub fn world(&self) -> World {
@@ -310,7 +293,7 @@ impl Simulation {
     }
 
     #[track_caller]
-    fn refuse_unknown_names(&self) {
+    pub(super) fn refuse_unknown_names(&self) {
         let policy = self.policy.name();
         for gate in self.gates.keys() {
             let known = self.policy.gates().any(|name| name.as_str() == gate);

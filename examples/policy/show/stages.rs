@@ -6,6 +6,7 @@ use canary_core::policy::{Comparison, Policy, Scale, Stage};
 use canary_core::value::{GateName, Weight};
 
 use super::list;
+use crate::table::table;
 use crate::words::{duration, limit};
 
 pub(super) fn show(f: &mut fmt::Formatter<'_>, policy: &Policy) -> fmt::Result {
@@ -13,7 +14,7 @@ pub(super) fn show(f: &mut fmt::Formatter<'_>, policy: &Policy) -> fmt::Result {
     if !start.is_empty() {
         writeln!(f, "Asked before anything else: {}\n", list(start))?;
     }
-    table(f, policy)?;
+    f.write_str(&planned(policy))?;
     for stage in policy.stages() {
         let more = more(stage);
         if !more.is_empty() {
@@ -23,20 +24,14 @@ pub(super) fn show(f: &mut fmt::Formatter<'_>, policy: &Policy) -> fmt::Result {
     Ok(())
 }
 
-fn table(f: &mut fmt::Formatter<'_>, policy: &Policy) -> fmt::Result {
-    let names = policy.stages().iter().map(|stage| stage.name.as_str());
-    let width = names.chain(["stage"]).map(|text| text.chars().count()).max().unwrap_or_default();
+fn planned(policy: &Policy) -> String {
     let last = if policy.gates().next().is_some() { "gates before it is left" } else { "" };
-    let mut row = |name: &str, weight: &str, hold: &str, gates: &str| {
-        let row = format!("{name:<width$}  {weight:>6}  {hold:>8}  {gates}");
-        writeln!(f, "{}", row.trim_end())
-    };
-    row("stage", "weight", "hold", last)?;
-    for stage in policy.stages() {
+    let row = |stage: &Stage| {
         let gates: Vec<_> = stage.gates.iter().map(GateName::as_str).collect();
-        row(&stage.name, &stage.weight.to_string(), &duration(stage.hold()), &gates.join(", "))?;
-    }
-    Ok(())
+        let weight = stage.weight.to_string();
+        [stage.name.clone(), weight, duration(stage.hold()), gates.join(", ")]
+    };
+    table(["stage", "weight", "hold", last], &[0, 3], policy.stages().iter().map(row))
 }
 
 /// Says what stands in no column.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::analysis::fixtures::{relative, tick};
-use crate::analysis::{EvidenceState, Starts};
+use crate::analysis::{EvidenceState, Starts, Tick};
 
 const EVERY: Duration = Duration::from_secs(15);
 
@@ -45,9 +45,8 @@ fn some_looks_are_needed_however_bad_the_canary_is() {
     }
 }
 
-/// Returns how many looks a run takes to convict, with errors drawn by a generator of Marsaglia's.
-fn looks(traffic: StageTraffic, limits: &EvidenceLimits, times: f64, random: &mut u64) -> u32 {
-    let requests = traffic.per_second * traffic.every.as_secs_f64();
+/// Draws one look, by a generator of Marsaglia's.
+pub(super) fn drawn(traffic: &StageTraffic, times: f64, random: &mut u64) -> Tick {
     let mut poisson = |mean: f64| {
         let (mut left, mut count) = (-mean, 0);
         loop {
@@ -61,11 +60,16 @@ fn looks(traffic: StageTraffic, limits: &EvidenceLimits, times: f64, random: &mu
             count += 1;
         }
     };
+    let [n_c, n_b] = [traffic.share, 1.0 - traffic.share].map(|part| part * traffic.per_look());
+    let (k_c, k_b) = (poisson(n_c * traffic.base * times), poisson(n_b * traffic.base));
+    tick((n_c as u64, k_c, n_b as u64, k_b))
+}
+
+/// Returns how many looks a run takes to convict.
+fn looks(traffic: StageTraffic, limits: &EvidenceLimits, times: f64, random: &mut u64) -> u32 {
     let mut state = EvidenceState::default();
     for look in 0.. {
-        let [n_c, n_b] = [traffic.share, 1.0 - traffic.share].map(|part| part * requests);
-        let (k_c, k_b) = (poisson(n_c * traffic.base * times), poisson(n_b * traffic.base));
-        let tick = tick((n_c as u64, k_c, n_b as u64, k_b));
+        let tick = drawn(&traffic, times, random);
         if state.add(limits, tick, EVERY * look).convicted {
             return look + 1;
         }
@@ -93,6 +97,20 @@ fn the_plan_is_near_what_happens() {
 }
 
 #[test]
+fn holds_are_rounded_up_to_what_people_write() {
+    for (ms, rounded) in [
+        (0, 0),
+        (59_001, 60_000),
+        (599_001, 600_000),
+        (600_001, 660_000),
+        (86_399_999, 86_400_000),
+        (86_400_001, 90_000_000),
+    ] {
+        assert_eq!(rounded_up(Duration::from_millis(ms)), Duration::from_millis(rounded), "{ms}");
+    }
+}
+
+#[test]
 fn what_cannot_be_seen_has_no_plan() {
     let once = limits(1.25, Duration::ZERO);
     let traffic = |share, base, per_second| StageTraffic::new(share, base, per_second, EVERY);
@@ -102,8 +120,8 @@ fn what_cannot_be_seen_has_no_plan() {
     assert_eq!(traffic(1.0, 0.001, 100.0).needed(&once, 3.0), None);
     assert_eq!(traffic(0.5, 0.0, 100.0).needed(&once, 3.0), None);
     assert_eq!(traffic(0.5, 0.001, 0.0).needed(&once, 3.0), None);
-    assert_eq!(traffic(0.5, 0.0, 100.0).detects(&once, Duration::MAX), None);
-    assert_eq!(traffic(0.5, 0.001, 100.0).detects(&once, EVERY), None);
+    assert_eq!(traffic(0.5, 0.0, 100.0).detects(&once, Duration::MAX, SeenIn::Half), None);
+    assert_eq!(traffic(0.5, 0.001, 100.0).detects(&once, EVERY, SeenIn::Half), None);
 }
 
 proptest! {
@@ -114,7 +132,7 @@ proptest! {
     ) {
         let (traffic, limits) = (StageTraffic::new(share, base, per_second, EVERY), limits(ratio, Duration::from_secs(3600)));
         let within = Duration::from_secs(60 * minutes);
-        if let Some(times) = traffic.detects(&limits, within) {
+        if let Some(times) = traffic.detects(&limits, within, SeenIn::FourOfFive) {
             prop_assert!(times > ratio);
             prop_assert!(traffic.needed(&limits, times).unwrap().hold_mostly <= within);
             let less = ratio + 0.999 * (times - ratio);
