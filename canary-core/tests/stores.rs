@@ -73,7 +73,7 @@ async fn promises(store: &dyn StateStore) {
 
 fn past() -> Past {
     let past = serde_json::json!({
-        "rollout": "a-0", "version": "v1", "promoted": true, "outcome": "promoted", "ended": 3
+        "rollout": "a-0", "version": "v1", "promoted": true, "outcome": "promoted", "ended_ms": 3
     });
     serde_json::from_value(past).unwrap()
 }
