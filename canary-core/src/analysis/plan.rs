@@ -9,7 +9,7 @@ use std::f64::consts::LN_2;
 use std::time::Duration;
 
 use super::EvidenceLimits;
-use super::evidence::CLUSTER_CAP;
+use super::evidence::{CLUSTER_CAP, mean_of_two};
 use crate::value::millis;
 use gains::{Gains, best};
 
@@ -75,7 +75,7 @@ impl StageTraffic {
     /// `None` where nothing ever would: it is no regression, a side has no traffic, or the time has no bounds.
     ///
     /// An estimate: the time in which a process that gains each look's mean reaches the odds that convict, of the
-    /// ratio process or of the faster of the two others, whichever takes longer.
+    /// ratio process or of the mean of the two others, whichever takes longer.
     #[must_use]
     pub fn needed(&self, limits: &EvidenceLimits, times: f64) -> Option<Needed> {
         let looks = self.least_looks(limits)?;
@@ -119,8 +119,11 @@ impl StageTraffic {
     )]
     fn least_looks(&self, limits: &EvidenceLimits) -> Option<u32> {
         let [tick, cluster] = most_of_a_look(limits, self.share);
-        let looks = (agreed(limits) / tick.max(cluster)).ceil();
-        (self.share > 0.0 && self.share < 1.0).then_some(looks as u32)
+        // By the mean of the two it takes one more at most.
+        let least = (wanted(limits) / tick.max(cluster)).ceil() as u32;
+        let mixed = self.share > 0.0 && self.share < 1.0;
+        let enough = |looks: &u32| limits.can_convict([(self.share, f64::from(*looks))]);
+        (least..=least + 1).find(enough).filter(|_| mixed)
     }
 }
 
@@ -146,7 +149,7 @@ impl EvidenceLimits {
                 *sum += count * gain;
             }
         }
-        most.into_iter().any(|most| most >= agreed(self))
+        mean_of_two(most[0], most[1]) >= wanted(self)
     }
 }
 
@@ -182,14 +185,9 @@ fn smallest(ratio: f64, base: f64, seen: impl Fn(f64) -> bool) -> Option<f64> {
     Some(detected)
 }
 
-/// Returns the wealth that the ratio process must gain, in natural logarithms.
+/// Returns the wealth that the ratio process, and the mean of the two others, must gain, in natural logarithms.
 fn wanted(limits: &EvidenceLimits) -> f64 {
     limits.ln_odds() + if limits.starts().is_one() { 0.0 } else { LN_2 }
-}
-
-/// Returns what the tick or the cluster process must gain.
-fn agreed(limits: &EvidenceLimits) -> f64 {
-    wanted(limits) + LN_2
 }
 
 /// Returns what it costs that only one component in eight is the right one.

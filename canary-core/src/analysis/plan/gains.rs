@@ -1,6 +1,8 @@
 //! What looks add to the evidence on average.
 
-use super::{StageTraffic, agreed, eighth, wanted};
+use std::f64::consts::LN_2;
+
+use super::{StageTraffic, eighth, wanted};
 use crate::analysis::EvidenceLimits;
 use crate::analysis::bet::Bet;
 use crate::analysis::evidence::{CLUSTER, CLUSTER_CAP, RATIOS, STAKES};
@@ -36,14 +38,26 @@ impl Gains {
 
     /// Returns how much this is of what convicts half of the rollouts; 1 is enough.
     pub(super) fn reached(&self, limits: &EvidenceLimits) -> f64 {
-        let ratio = best(&self.ratio) / (wanted(limits) + eighth());
-        let agreeing = best(&self.tick).max(best(&self.cluster)) / (agreed(limits) + eighth());
-        ratio.min(agreeing)
+        let odds = wanted(limits) + eighth();
+        (best(&self.ratio) / odds).min(of_the_mean(best(&self.tick), best(&self.cluster), odds))
     }
 }
 
 pub(super) fn best(components: &[f64]) -> f64 {
     components.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// Returns how much of the odds the mean of two processes comes to. Where one of them has nothing, the other needs
+/// twice the odds; where they go alike, no more than the odds.
+fn of_the_mean(tick: f64, cluster: f64, odds: f64) -> f64 {
+    let (better, other) = if tick >= cluster { (tick, cluster) } else { (cluster, tick) };
+    if better <= 0.0 {
+        return better;
+    }
+    let alone = odds + LN_2;
+    // How far the better one is ahead when it alone would be enough.
+    let ahead = (1.0 - other / better) * alone;
+    better / (alone - libm::log1p(libm::exp(-ahead)))
 }
 
 /// Returns what one request of both sides together adds to each component of the ratio process.
