@@ -39,7 +39,7 @@ impl Gains {
         }
     }
 
-    /// Returns how much this is of what convicts half of the rollouts; 1 is enough.
+    /// Returns how much this is of what convicts.
     pub(super) fn reached(&self, limits: &EvidenceLimits) -> f64 {
         let odds = wanted(limits) + eighth();
         (best(&self.ratio) / odds).min(of_the_mean(best(&self.tick), best(&self.cluster), odds))
