@@ -10,6 +10,7 @@
 //! - **Write a plan**: a YAML file ([`Policy::from_yaml`](policy::Policy::from_yaml), feature `yaml`) or a
 //!   [builder](policy::Policy::builder).
 //! - **Find what is legal and unwise in it**: [`lint::findings`].
+//! - **Know how long its stages must be** for a regression to show: [`PlanTraffic`](analysis::PlanTraffic).
 //! - **Unit-test a plan**, offline, in milliseconds: [`Simulation`](simulate::Simulation).
 //! - **Run it**: [`Driver::builder`](driver::Driver::builder).
 //! - **Shift traffic in your own way**: implement [`TrafficRouter`](ports::TrafficRouter) and check it with
@@ -56,6 +57,7 @@
 //! | `yaml` | policies in the form that people write | |
 //! | `calendar` | gates that open by the calendar; comes with `yaml` | |
 //! | `http` | the gate that asks for a page | |
+//! | `parallel` | many simulated rollouts on all cores | |
 //! | `test-util` | mocks, fakes and conformance suites | |
 //!
 //! A feature adds, it never changes a format or a default. Without features the crate needs neither tokio nor a

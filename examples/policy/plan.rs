@@ -144,7 +144,9 @@ impl Options {
             return format!("{bad} is no regression to this check: `worse_than_stable` bears it.");
         }
         if plan.sees(self.times, SeenIn::FourOfFive) {
-            return format!("{bad} is convicted in at least four rollouts of five: nothing has to change.");
+            return format!(
+                "{bad} is convicted in at least four rollouts of five: nothing has to change."
+            );
         }
         let change = match plan.least_change(self.times, SeenIn::FourOfFive) {
             Some(PlannedStage { stage, hold, .. }) => {

@@ -212,7 +212,8 @@ impl EvidenceState {
     }
 }
 
-fn mean_of_two(a: f64, b: f64) -> f64 {
+/// Returns the mean of two processes, as logarithms.
+pub(super) fn mean_of_two(a: f64, b: f64) -> f64 {
     add_exp(a, b) - std::f64::consts::LN_2
 }
 

@@ -1,9 +1,14 @@
 //! What looks add to the evidence on average.
 
-use super::{StageTraffic, agreed, eighth, wanted};
+use std::f64::consts::LN_2;
+
+use super::{StageTraffic, eighth, wanted};
 use crate::analysis::EvidenceLimits;
 use crate::analysis::bet::Bet;
 use crate::analysis::evidence::{CLUSTER, CLUSTER_CAP, RATIOS, STAKES};
+
+/// How many errors in a look are so few that each number of them counts by itself.
+const FEW: f64 = 4.0;
 
 /// Sums up what looks add to each component of each process, in natural logarithms.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,16 +39,28 @@ impl Gains {
         }
     }
 
-    /// Returns how much this is of what convicts half of the rollouts; 1 is enough.
+    /// Returns how much this is of what convicts.
     pub(super) fn reached(&self, limits: &EvidenceLimits) -> f64 {
-        let ratio = best(&self.ratio) / (wanted(limits) + eighth());
-        let agreeing = best(&self.tick).max(best(&self.cluster)) / (agreed(limits) + eighth());
-        ratio.min(agreeing)
+        let odds = wanted(limits) + eighth();
+        (best(&self.ratio) / odds).min(of_the_mean(best(&self.tick), best(&self.cluster), odds))
     }
 }
 
 pub(super) fn best(components: &[f64]) -> f64 {
     components.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// Returns how much of the odds the mean of two processes comes to. Where one of them has nothing, the other needs
+/// twice the odds; where they go alike, no more than the odds.
+fn of_the_mean(tick: f64, cluster: f64, odds: f64) -> f64 {
+    let (better, other) = if tick >= cluster { (tick, cluster) } else { (cluster, tick) };
+    if better <= 0.0 {
+        return better;
+    }
+    let alone = odds + LN_2;
+    // How far the better one is ahead when it alone would be enough.
+    let ahead = (1.0 - other / better) * alone;
+    better / (alone - libm::log1p(libm::exp(-ahead)))
 }
 
 /// Returns what one request of both sides together adds to each component of the ratio process.
@@ -58,23 +75,58 @@ fn information(traffic: &StageTraffic, limits: &EvidenceLimits, times: f64) -> [
     })
 }
 
-/// Returns what one look adds to each component of the tick process, with the canary's share of the errors one
-/// standard deviation above and below its mean.
+/// Returns what one look adds to each component of the tick process.
 fn of_the_tick(traffic: &StageTraffic, limits: &EvidenceLimits, times: f64) -> [f64; 7] {
     let (w, rest) = (traffic.share, 1.0 - traffic.share);
     let theta = w * times / (rest + w * times);
     let errors = traffic.per_look() * traffic.base * (rest + w * times);
-    // Where most looks see no error, the others see one.
-    let bad = errors.max(1.0);
-    let deviation = libm::sqrt(theta * (1.0 - theta) / bad);
-    let bet = |share: f64| Bet::of(limits.ratio(), (w, rest), (bad * share, bad));
-    let (low, high) = (bet((theta - deviation).max(0.0)), bet((theta + deviation).min(1.0)));
-    let (none, all) = (bet(0.0), bet(1.0));
-    STAKES.map(|multiple| {
-        if errors <= 1.0 {
-            errors * ((1.0 - theta) * none.tick(multiple) + theta * all.tick(multiple))
-        } else {
-            0.5 * (low.tick(multiple) + high.tick(multiple))
+    let mut sum = [0.0; 7];
+    let mut add = |probability: f64, bad_here: f64, bad: f64| {
+        let bet = Bet::of(limits.ratio(), (w, rest), (bad_here, bad));
+        for (sum, multiple) in sum.iter_mut().zip(STAKES) {
+            *sum += probability * bet.tick(multiple);
         }
-    })
+    };
+    if errors <= FEW {
+        few(errors, theta, add);
+    } else {
+        let [low, high] = spread(theta, errors);
+        let often = (theta - low) / (high - low);
+        add(1.0 - often, errors * low, errors);
+        add(often, errors * high, errors);
+    }
+    sum
+}
+
+/// Returns two shares between 0 and 1 that stand for the canary's share of so many errors: weighed to its mean `theta`, they
+/// have its variance; one standard deviation from it, unless one of them is at the end.
+fn spread(theta: f64, errors: f64) -> [f64; 2] {
+    let variance = theta * (1.0 - theta) / errors;
+    let deviation = libm::sqrt(variance);
+    if theta + deviation > 1.0 {
+        [theta - variance / (1.0 - theta), 1.0]
+    } else if theta < deviation {
+        [0.0, theta + variance / theta]
+    } else {
+        [theta - deviation, theta + deviation]
+    }
+}
+
+/// Tells with which probability a look sees how many errors of the canary, and of how many: a Poisson number, of which
+/// each is the canary's with probability `theta`. Looks without errors are left out.
+fn few(mean: f64, theta: f64, mut tell: impl FnMut(f64, f64, f64)) {
+    let (here, there) = (libm::log(theta), libm::log1p(-theta));
+    let most = (mean + 6.0 * libm::sqrt(mean) + 6.0).ceil();
+    let (mut bad, mut ln_poisson) = (1.0, libm::log(mean) - mean);
+    while bad <= most {
+        let (mut bad_here, mut ln_ways) = (0.0, 0.0);
+        while bad_here <= bad {
+            let split = ln_ways + bad_here * here + (bad - bad_here) * there;
+            tell(libm::exp(ln_poisson + split), bad_here, bad);
+            ln_ways += libm::log((bad - bad_here) / (bad_here + 1.0));
+            bad_here += 1.0;
+        }
+        bad += 1.0;
+        ln_poisson += libm::log(mean / bad);
+    }
 }

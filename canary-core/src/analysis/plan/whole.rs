@@ -102,7 +102,7 @@ impl PlanTraffic {
             let looks = hold.as_secs_f64() / traffic.every.as_secs_f64();
             gains.add(&Gains::of_a_look(traffic, &limits, times), looks);
         }
-        gains.reached(&limits) >= seen.times_the_median() && self.can_convict()
+        gains.reached(&limits) >= seen.of_the_mean_time() && self.can_convict()
     }
 
     /// Returns the stage that has to hold the least longer for the whole to see this, with the hold that it takes; `None`
