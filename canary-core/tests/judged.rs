@@ -175,3 +175,14 @@ fn a_rank_test_at_the_end_of_each_stage_sees_a_slow_canary() {
     }
     assert!(promoted(&simulation, 20) >= 19);
 }
+
+#[test]
+fn to_advance_skips_a_hold_but_not_what_is_judged_at_its_end() {
+    let check = Check::as_good_as_stable("well", 2.0, Unclear::Hold);
+    let advance = CommandKind::Advance;
+    let report = simulation([check])
+        .traffic(2.0)
+        .command_in(at("12m"), "half", advance)
+        .run();
+    assert_eq!(report.highest_weight(), Weight::percent(50), "{report:?}");
+}

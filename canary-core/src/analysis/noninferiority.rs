@@ -41,8 +41,8 @@ pub struct NonInferiorityState {
     tick: [f64; 7],
     /// What each process comes to, as a logarithm.
     ln: [f64; 2],
-    /// Whether each process has reached its limit, latched.
-    latched: [bool; 2],
+    /// Whether each process has reached its limit now: a good hour is no evidence for what the canary is since.
+    reached: [bool; 2],
 }
 
 /// Tells how strong the evidence for the canary is, as odds in natural logarithms.
@@ -53,7 +53,7 @@ pub struct NonInferiority {
     pub ln_ratio: f64,
     /// Of the tick process.
     pub ln_tick: f64,
-    /// Whether both have been enough, each at some time.
+    /// Whether both are enough now.
     pub shown: bool,
 }
 
@@ -68,9 +68,7 @@ impl NonInferiorityState {
                 self.tick[i] = (self.tick[i] + gains.1).max(f64::MIN);
             }
             self.ln = [&self.ratio, &self.tick].map(|m| mean_exp_plus(m, f64::NEG_INFINITY));
-            for (latched, ln) in self.latched.iter_mut().zip(self.ln) {
-                *latched |= ln >= limits.ln_odds;
-            }
+            self.reached = self.ln.map(|ln| ln >= limits.ln_odds);
         }
         self.evidence()
     }
@@ -79,7 +77,7 @@ impl NonInferiorityState {
     #[must_use]
     pub const fn evidence(&self) -> NonInferiority {
         let [ln_ratio, ln_tick] = self.ln;
-        let [ratio, tick] = self.latched;
+        let [ratio, tick] = self.reached;
         NonInferiority { ln_ratio, ln_tick, shown: ratio && tick }
     }
 }

@@ -204,6 +204,8 @@ impl Rollout {
         }
         hold.waived = true;
         hold.held_ms = hold.held_ms.max(whole);
+        // What is judged at a stage's end is judged all the same.
+        self.state.judge.end_stage(&policy);
         self.moved(now);
         Answer::Done
     }

@@ -95,7 +95,7 @@ impl Rollout {
             _ => last,
         };
         let left = match &self.state.phase {
-            Phase::Holding { hold } => {
+            Phase::Holding { hold } | Phase::Entering { hold, changes: false, .. } => {
                 let held = std::time::Duration::from_millis(hold.held_ms);
                 self.stage(hold.stage).hold().saturating_sub(held)
             }

@@ -198,7 +198,6 @@ impl Many {
 fn quantile<T: Copy + Ord>(numbers: &[T], share: f64) -> Option<T> {
     let mut sorted = numbers.to_vec();
     sorted.sort_unstable();
-    let last = sorted.len().saturating_sub(1);
-    let position = (share.clamp(0.0, 1.0) * last as f64).ceil() as usize;
-    sorted.get(position).copied()
+    let rank = (share.clamp(0.0, 1.0) * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
 }

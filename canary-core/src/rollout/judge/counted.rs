@@ -89,7 +89,7 @@ pub(super) fn hard_limit(weight: Weight, said: Said<'_>) -> (Verdict, Finding) {
     };
     match analysis::hard_limit(requests.stable, requests.canary) {
         Some(true) => (Verdict::Fail, Finding::HardLimit { requests }),
-        // Too few cannot be at the limit, which is half of enough.
+        // Too few to judge are not against the canary.
         Some(false) | None => (Verdict::Pass, Finding::HardLimit { requests }),
     }
 }

@@ -94,7 +94,7 @@ fn the_bounds_of_the_tail_are_fixed_by_the_first_thousand_of_stables_requests_wh
         // As slow as can be, but there is nothing yet to weigh it by.
         let _ = bench.look(looking(times(360, 38, 2), times(0, 0, 400)));
     }
-    assert_eq!((shown(&bench).grounds.bounds_ms, shown(&bench).odds), (vec![100.0, 500.0], 0.5));
+    assert_eq!((shown(&bench).grounds.bounds_ms, shown(&bench).odds), (vec![100.0, 500.0], 1.0));
     for _ in 0..50 {
         let _ = bench.look(looking(times(390, 10, 0), times(390, 10, 0)));
     }
@@ -223,7 +223,7 @@ fn evidence_at_the_end_of_a_stage_says_what_it_rests_on() {
 fn what_people_are_shown_is_that_of_the_last_look() {
     let mut bench = bench(&[]);
     let nothing = shown(&bench);
-    assert_eq!(nothing.to_string(), "ratio unknown, evidence 0.5 : 1, takes 100 : 1");
+    assert_eq!(nothing.to_string(), "ratio unknown, evidence 1.0 : 1, takes 100 : 1");
     for looks in 1..=3 {
         let judged = bench.look(serving(4, 100));
         let Finding::Evidence { requests, odds, needed, .. } = found(&judged, "worse").finding
