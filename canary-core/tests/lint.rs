@@ -211,11 +211,9 @@ fn the_hold_that_is_told_is_enough() {
         let known = Assumptions::default().requests_per_second(rate).base_error_rate(0.001);
         found(text, &known).into_iter().find(|finding| finding.name == "evidence-too-slow")
     };
-    for (rate, expected) in
-        [(1.0, "expected stage `half` to hold 1 h 55 min"), (5.0, "expected stage `half` to hold ")]
-    {
+    for rate in [1.0, 5.0] {
         let finding = slow(WISE, rate).unwrap();
-        assert!(finding.help.starts_with(expected), "{finding}");
+        assert!(finding.help.starts_with("expected stage `half` to hold "), "{finding}");
         let hold = finding.help.split(" hold ").nth(1).unwrap().split(',').next().unwrap();
         let hold = hold.replace(" min", "m").replace(" h", "h").replace(" s", "s").replace(' ', "");
         let longer =

@@ -13,6 +13,9 @@ use crate::words::{duration, percent};
 /// How sure the bounds of a share are.
 const CONFIDENCE: f64 = 0.99;
 
+/// Returns how long this share of those that ended one way took at most.
+type After = fn(&Many, f64) -> Option<Duration>;
+
 /// Runs so many rollouts, and shows on a terminal how far it is.
 pub(crate) fn run(simulation: &Simulation, runs: u64) -> anyhow::Result<Many> {
     let style = ProgressStyle::with_template("{pos} of {len} rollouts, {eta} to go")?;
@@ -63,7 +66,7 @@ fn numbers(many: &Many) -> String {
         errors(0.9),
         errors(1.0),
     ]];
-    let times: [(_, fn(&Many, f64) -> Option<Duration>); 2] = [
+    let times: [(_, After); 2] = [
         ("time until it was rolled back", Many::rolled_back_after),
         ("time until it was promoted", Many::promoted_after),
     ];
@@ -85,7 +88,7 @@ pub(crate) fn in_json(many: &Many, innocent: bool) -> Value {
         let (low, high) = share.interval(CONFIDENCE);
         json!({ "runs": share.hits, "share": share.fraction(), "low": low, "high": high })
     };
-    let after = |after: fn(&Many, f64) -> Option<Duration>| {
+    let after = |after: After| {
         let ms = |share| after(many, share).map(millis);
         json!({ "median": ms(0.5), "ninety_percent": ms(0.9), "worst": ms(1.0) })
     };

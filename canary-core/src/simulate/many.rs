@@ -10,7 +10,7 @@ use crate::record::{Outcome, Reason};
 use crate::report::Report;
 
 /// How many rollouts are run before it is told how far it is.
-const BATCH: u64 = 256;
+const BATCH: u64 = 128;
 
 impl Simulation {
     /// Runs so many rollouts, the first with the seed that was set and each further one with the next.

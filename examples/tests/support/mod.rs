@@ -15,11 +15,11 @@ fn program() -> PathBuf {
     program
 }
 
-pub fn run(arguments: &[&str]) -> Ran {
+pub(crate) fn run(arguments: &[&str]) -> Ran {
     Command::new(program()).args(arguments).output().unwrap().into()
 }
 
-pub fn run_with_input(arguments: &[&str], input: &str) -> Ran {
+pub(crate) fn run_with_input(arguments: &[&str], input: &str) -> Ran {
     let piped = Stdio::piped;
     let mut child = Command::new(program())
         .args(arguments)
@@ -33,10 +33,10 @@ pub fn run_with_input(arguments: &[&str], input: &str) -> Ran {
 }
 
 #[derive(Debug)]
-pub struct Ran {
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl From<Output> for Ran {
@@ -51,7 +51,7 @@ impl From<Output> for Ran {
 
 impl Ran {
     #[track_caller]
-    pub fn said(&self, code: i32, texts: &[&str]) {
+    pub(crate) fn said(&self, code: i32, texts: &[&str]) {
         assert_eq!(self.code, Some(code), "{self:#?}");
         for text in texts {
             assert!(self.out.contains(text) || self.err.contains(text), "no `{text}` in {self:#?}");
@@ -60,7 +60,7 @@ impl Ran {
 }
 
 /// Writes a policy into a file that lives as long as what is returned.
-pub fn file(text: &str) -> (tempfile::TempDir, String) {
+pub(crate) fn file(text: &str) -> (tempfile::TempDir, String) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("shop.yaml");
     std::fs::write(&file, text).unwrap();
