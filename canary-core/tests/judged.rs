@@ -6,7 +6,7 @@ use std::time::Duration;
 use canary_core::policy::{Check, CheckKind, Evident, Policy, Unclear, Weighed};
 use canary_core::record::{Content, Outcome, Verdict};
 use canary_core::report::Report;
-use canary_core::rollout::Waiting;
+use canary_core::rollout::{CommandKind, Waiting};
 use canary_core::simulate::{Opening, Service, Simulation, at};
 use canary_core::value::Weight;
 
@@ -180,9 +180,6 @@ fn a_rank_test_at_the_end_of_each_stage_sees_a_slow_canary() {
 fn to_advance_skips_a_hold_but_not_what_is_judged_at_its_end() {
     let check = Check::as_good_as_stable("well", 2.0, Unclear::Hold);
     let advance = CommandKind::Advance;
-    let report = simulation([check])
-        .traffic(2.0)
-        .command_in(at("12m"), "half", advance)
-        .run();
+    let report = simulation([check]).traffic(2.0).command_in("half", at("12m"), advance).run();
     assert_eq!(report.highest_weight(), Weight::percent(50), "{report:?}");
 }
