@@ -3,6 +3,7 @@
 
 mod any;
 mod builder;
+mod evidence;
 mod modes;
 mod refusals;
 mod whole;

@@ -4,7 +4,8 @@ use super::DAY_MS;
 use super::found::Found;
 use super::metrics::{absolute, is_score};
 use crate::policy::{
-    Check, CheckKind, Comparison, Limit, MAX_DEPTH, Metric, PolicySpec, Then, Unit, Weighed,
+    Check, CheckKind, Comparison, Limit, MAX_DEPTH, Metric, PolicySpec, Then, Unclear, Unit,
+    Weighed,
 };
 use crate::value::Signal;
 
@@ -12,18 +13,7 @@ use crate::value::Signal;
 pub(super) fn whole(path: &str, check: &Check, spec: &PolicySpec, found: &mut Found) {
     let reader = Reader { name: &check.name, spec };
     reader.kind(path, &check.kind, 1, found);
-    let mut objective = false;
-    check.kind.visit(&mut |kind| objective |= matches!(kind, CheckKind::Objective { .. }));
-    if objective && check.then == Then::RollBack {
-        found.add(
-            format!("{path}.then"),
-            format!(
-                "check `{}` would take back an innocent canary in an outage of both sides",
-                check.name
-            ),
-            "expected `hold`, `ask` or `warn`; the hard limit and `worse_than_stable` take a bad one back",
-        );
-    }
+    what_follows(path, check, found);
     if check.then == Then::Hold && lasts(&check.kind) {
         found.add(
             format!("{path}.then"),
@@ -31,6 +21,27 @@ pub(super) fn whole(path: &str, check: &Check, spec: &PolicySpec, found: &mut Fo
             "expected `roll_back`, `ask` or `warn`; to hold while things are bad, use a limit such as `above: 5%`",
         );
     }
+}
+
+/// Refuses what must not follow from a check of its kind.
+fn what_follows(path: &str, check: &Check, found: &mut Found) {
+    let name = &check.name;
+    let mut refuse = |message: String, help: &str| found.add(format!("{path}.then"), message, help);
+    check.kind.visit(&mut |kind| match (kind, check.then) {
+        (CheckKind::Objective { .. }, Then::RollBack) => refuse(
+            format!("check `{name}` would take back an innocent canary in an outage of both sides"),
+            "expected `hold`, `ask` or `warn`; the hard limit and `worse_than_stable` take a bad one back",
+        ),
+        (CheckKind::MannWhitney { metric: Metric::Custom(_), .. }, Then::RollBack) => refuse(
+            format!("check `{name}` would take the canary back for numbers of which each is like the one before"),
+            "expected `ask` or `warn`: that is no evidence",
+        ),
+        (CheckKind::AsGoodAsStable { unclear: Unclear::Hold | Unclear::Ask, .. }, Then::Warn) => refuse(
+            format!("check `{name}` would let a canary through of which it is not clear that it is well"),
+            "expected `unclear: go_on`, or no `then`",
+        ),
+        _ => {}
+    });
 }
 
 /// Tells whether something that failed once can never pass again.
