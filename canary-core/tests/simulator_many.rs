@@ -6,7 +6,7 @@ use std::time::Duration;
 use canary_core::policy::{Check, Policy};
 use canary_core::record::Outcome;
 use canary_core::report::Report;
-use canary_core::simulate::{Many, Service, Simulation, at};
+use canary_core::simulate::{Many, Port, Service, Simulation, at};
 use canary_core::value::Weight;
 
 /// Returns a rollout of a canary that is bad enough to be taken back now and then.
@@ -58,12 +58,14 @@ fn the_number_of_threads_changes_nothing() {
 
 #[test]
 fn many_runs_tell_how_long_they_took() {
-    let simulation = bad().seed(5);
+    // It takes a while until what was decided is done.
+    let simulation = bad().seed(5).fault("1m", Port::Router.late_for("20m", "4s"));
     let many = simulation.run_many(40);
     let alone: Vec<_> = (5..45).map(|seed| simulation.clone().seed(seed).run()).collect();
     let mut detected: Vec<Duration> =
         alone.iter().filter_map(|r| Some(r.rollback_decided?.since(r.started))).collect();
     detected.sort_unstable();
+    assert!(alone.iter().any(|r| r.rollback_decided.is_some_and(|at| Some(at) < r.ended)));
     assert_eq!(many.rolled_back_after(0.0), detected.first().copied());
     assert_eq!(many.rolled_back_after(1.0), detected.last().copied());
     let median = many.rolled_back_after(0.5).unwrap();

