@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Evidence;
+use super::evidence::raise;
 use super::log::weighted_sum;
 
 /// How many parts there may be.
@@ -73,8 +74,10 @@ impl CombinedLimits {
 pub struct CombinedState {
     /// What each process comes to, as a logarithm: ratio, tick and cluster.
     ln: [f64; 3],
-    /// Whether the ratio process, and the mean of the two others, have reached the limit, latched.
-    latched: [bool; 2],
+    /// The highest so far of the ratio process, and of the mean of the two others where it came near the limit.
+    highest: [f64; 2],
+    /// Whether both have reached the limit, each at some time.
+    convicted: bool,
     /// For each of these a bit for each part that reached the limit by itself, latched.
     alone: [u32; 2],
 }
@@ -95,15 +98,14 @@ impl CombinedState {
             }
         }
         self.ln = ln.map(|values| weighted_sum(&values, limits.weights()));
-        let reached = Evidence::reach(self.ln, limits.ln_odds);
-        self.latched.iter_mut().zip(reached).for_each(|(latched, now)| *latched |= now);
+        let halves = Evidence::halves(self.ln, limits.ln_odds);
+        self.convicted |= raise(&mut self.highest, halves, limits.ln_odds);
         for (i, weight) in limits.weights().iter().enumerate() {
             let needed = limits.ln_odds - libm::log(*weight);
-            let reached = Evidence::reach(ln.map(|values| values[i]), needed);
-            self.alone
-                .iter_mut()
-                .zip(reached)
-                .for_each(|(alone, now)| *alone |= u32::from(now) << i);
+            let halves = Evidence::halves(ln.map(|values| values[i]), needed);
+            for (alone, half) in self.alone.iter_mut().zip(halves) {
+                *alone |= u32::from(half >= needed) << i;
+            }
         }
         self.evidence()
     }
@@ -111,10 +113,10 @@ impl CombinedState {
     /// Returns the evidence so far.
     #[must_use]
     pub const fn evidence(&self) -> Evidence {
-        Evidence::of(self.ln, self.latched)
+        Evidence::of(self.ln, self.highest, self.convicted)
     }
 
-    /// Returns the positions of the parts that convict the canary by themselves, with their weight. There may be
+    /// Returns the positions of the parts that convict the canary by themselves. There may be
     /// none where several convict it together.
     pub fn culprits(&self) -> impl Iterator<Item = usize> + use<> {
         let [ratio, others] = self.alone;

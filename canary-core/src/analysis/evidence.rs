@@ -92,8 +92,10 @@ pub struct EvidenceState {
     /// The mass that has not started yet.
     waiting: f64,
     started: u64,
-    /// Whether the ratio process, and the mean of the two others, have reached the limit, latched.
-    latched: [bool; 2],
+    /// The highest so far of the ratio process, and of the mean of the two others where it came near the limit.
+    highest: [f64; 2],
+    /// Whether both have reached the limit, each at some time.
+    convicted: bool,
 }
 
 impl Default for EvidenceState {
@@ -106,7 +108,8 @@ impl Default for EvidenceState {
             ln: [0.0; 3],
             waiting: 1.0,
             started: 0,
-            latched: [false; 2],
+            highest: [0.0; 2],
+            convicted: false,
         }
     }
 }
@@ -121,32 +124,38 @@ pub struct Evidence {
     pub ln_tick: f64,
     /// Of the cluster process.
     pub ln_cluster: f64,
+    /// The highest so far of the ratio process, and of the mean of the two others where it came near the limit.
+    pub ln_highest: [f64; 2],
     /// Whether the canary is convicted.
     pub convicted: bool,
 }
 
 impl Evidence {
-    /// Puts what the three processes come to together with whether they have reached the limit.
+    /// Puts what the three processes come to together with the highest so far of the two halves of the rule.
     pub(super) const fn of(
         [ln_ratio, ln_tick, ln_cluster]: [f64; 3],
-        [ratio, others]: [bool; 2],
+        ln_highest: [f64; 2],
+        convicted: bool,
     ) -> Self {
-        Self { ln_ratio, ln_tick, ln_cluster, convicted: ratio && others }
+        Self { ln_ratio, ln_tick, ln_cluster, ln_highest, convicted }
     }
 
-    /// Tells whether the ratio process, and the mean of the two others, reach these odds.
-    pub(super) fn reach([ratio, tick, cluster]: [f64; 3], ln_odds: f64) -> [bool; 2] {
-        // Most are far from it, which is seen without working the mean out.
-        let others = tick.max(cluster) >= ln_odds && mean_of_two(tick, cluster) >= ln_odds;
-        [ratio >= ln_odds, others]
+    /// Returns the two halves of the rule: the ratio process, and the mean of the two others.
+    pub(super) fn halves([ratio, tick, cluster]: [f64; 3], ln_odds: f64) -> [f64; 2] {
+        // Most are far from these odds, which is seen without working the mean out.
+        let near = tick.max(cluster) >= ln_odds;
+        [ratio, if near { mean_of_two(tick, cluster) } else { f64::MIN }]
     }
 
-    /// Returns the odds against the canary that count towards a conviction: what the rule still lacks is
-    /// in the weaker of the ratio process and the mean of the two others.
+    /// Returns the odds against the canary that count: those of the weaker half of the rule. For a convicted canary
+    /// they are those that convicted it, whatever came since.
     #[must_use]
     pub fn odds(&self) -> f64 {
-        let others = mean_of_two(self.ln_tick, self.ln_cluster);
-        libm::exp(self.ln_ratio.min(others).min(700.0))
+        let [ratio, others] = match self.convicted {
+            true => self.ln_highest,
+            false => [self.ln_ratio, mean_of_two(self.ln_tick, self.ln_cluster)],
+        };
+        libm::exp(ratio.min(others).min(700.0))
     }
 }
 
@@ -185,8 +194,8 @@ impl EvidenceState {
                 mean_exp_plus(&self.tick, waiting),
                 mean_exp_plus(&self.cluster, waiting),
             ];
-            let reached = Evidence::reach(self.ln, limits.ln_odds);
-            self.latched.iter_mut().zip(reached).for_each(|(latched, now)| *latched |= now);
+            let halves = Evidence::halves(self.ln, limits.ln_odds);
+            self.convicted |= raise(&mut self.highest, halves, limits.ln_odds);
         }
         self.evidence()
     }
@@ -208,8 +217,14 @@ impl EvidenceState {
     /// Returns the evidence so far.
     #[must_use]
     pub const fn evidence(&self) -> Evidence {
-        Evidence::of(self.ln, self.latched)
+        Evidence::of(self.ln, self.highest, self.convicted)
     }
+}
+
+/// Keeps the highest of each half, and tells whether both have reached these odds.
+pub(super) fn raise(highest: &mut [f64; 2], halves: [f64; 2], ln_odds: f64) -> bool {
+    highest.iter_mut().zip(halves).for_each(|(highest, now)| *highest = highest.max(now));
+    highest.iter().all(|highest| *highest >= ln_odds)
 }
 
 /// Returns the mean of two processes, as logarithms.

@@ -6,7 +6,7 @@ use super::*;
 use crate::analysis::fixtures::close;
 
 fn part(ln_ratio: f64, ln_tick: f64, ln_cluster: f64) -> Evidence {
-    Evidence::of([ln_ratio, ln_tick, ln_cluster], [false; 2])
+    Evidence::of([ln_ratio, ln_tick, ln_cluster], [0.0; 2], false)
 }
 
 #[test]

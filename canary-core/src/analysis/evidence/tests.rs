@@ -234,10 +234,18 @@ proptest! {
         let [ratio, tick, cluster] = ln.map(f64::exp);
         let mean = f64::midpoint(tick, cluster);
         prop_assume!((ratio - 100.0).abs() > 1e-6 && (mean - 100.0).abs() > 1e-6);
-        let reached = [ratio > 100.0, mean > 100.0];
-        prop_assert_eq!(Evidence::reach(ln, 100.0_f64.ln()), reached);
-        let odds = Evidence::of(ln, reached).odds();
-        prop_assert!((odds / ratio.min(mean) - 1.0).abs() < 1e-12, "{}", odds);
+        let halves = Evidence::halves(ln, 100.0_f64.ln());
+        let mut highest = [0.0; 2];
+        let convicted = raise(&mut highest, halves, 100.0_f64.ln());
+        prop_assert_eq!(convicted, ratio > 100.0 && mean > 100.0);
+        let weaker = ratio.min(mean);
+        let odds = Evidence::of(ln, highest, convicted).odds();
+        prop_assert!((odds / weaker - 1.0).abs() < 1e-12, "{}", odds);
+        // What comes later takes nothing back.
+        prop_assert!(raise(&mut highest, [0.0; 2], 100.0_f64.ln()) == convicted);
+        let late = Evidence::of([0.0; 3], highest, convicted).odds();
+        let expected = if convicted { weaker } else { 1.0 };
+        prop_assert!((late / expected - 1.0).abs() < 1e-12, "{}", late);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::value::BySide;
 
 fn check(metric: &str) -> Check {
     let metric = metric.parse().unwrap();
-    Check::new("ranks", CheckKind::MannWhitney { metric, ratio: 1.1 })
+    Check::new("ranks", CheckKind::MannWhitney { metric, ratio: 1.1 }).then(Then::Ask)
 }
 
 /// A stage of so many looks.
