@@ -58,6 +58,26 @@ proptest! {
         }
     }
 
+    /// Rule 1: an abort is carried out while the last gates are asked, too.
+    #[test]
+    fn an_abort_while_closing_takes_the_canary_back(plan in plans(), more in 0_u8..4) {
+        let mut world = World::start(&plan);
+        world.fair = true;
+        for _ in 0..600 {
+            if matches!(world.rollout.phase(), Phase::Closing { .. }) || !world.go_on() {
+                break;
+            }
+        }
+        Move::Flow(more).make(&mut world);
+        if matches!(world.rollout.phase(), Phase::Closing { .. }) {
+            world.abort();
+            let aborted = matches!(world.rollout.phase(), Phase::RollingBack { reason: Reason::Aborted { .. }, .. });
+            prop_assert!(aborted, "{:?}", world.rollout.phase());
+            world.finish();
+            at_the_end(&world);
+        }
+    }
+
     /// Rule 1: a store that is down does not keep the canary where it is.
     #[test]
     fn an_abort_needs_no_store(plan in plans(), flow in 1_u8..60) {
