@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use canary_core::policy::{Drift, How};
 use canary_core::record::{Content, Outcome, Reason};
-use canary_core::rollout::{Answer, CommandKind, Effect, Event, Phase};
-use canary_core::value::{StageRef, Traffic, Weight};
+use canary_core::rollout::{Action, Answer, CommandKind, Effect, Event, Phase};
+use canary_core::value::{Side, StageRef, Traffic, Weight};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
@@ -75,6 +75,51 @@ proptest! {
             prop_assert!(aborted, "{:?}", world.rollout.phase());
             world.finish();
             at_the_end(&world);
+        }
+    }
+
+    /// Rule 1, after the point of no return: no traffic goes to a stable that is being replaced, until it is restored.
+    #[test]
+    fn an_abort_while_stable_is_replaced_restores_it_first(plan in plans()) {
+        let mut world = World::start(&plan);
+        world.fair = true;
+        let promotes = |world: &World| world.open.iter().any(|(_, action)| matches!(action, Action::Promote { .. }));
+        for _ in 0..600 {
+            if promotes(&world) || !world.go_on() {
+                break;
+            }
+        }
+        if promotes(&world) && plan.in_place() {
+            world.abort();
+            while matches!(world.rollout.phase(), Phase::RollingBack { .. }) {
+                let restored = world.rollout.report().timeline.iter().any(|r| matches!(r.content, Content::StableRestored));
+                let moves = world.open.iter().any(|(_, action)| matches!(action, Action::Route { .. }));
+                prop_assert!(restored || !moves, "{:?}", world.open);
+                prop_assert!(world.go_on());
+            }
+        }
+    }
+
+    /// Rule 10: a version is not removed while somebody else sends traffic to it.
+    #[test]
+    fn what_somebody_sends_traffic_to_is_not_removed(plan in plans()) {
+        let mut world = World::start(&plan);
+        world.fair = true;
+        let removes = |world: &World| world.open.iter().any(|(_, action)| matches!(action, Action::Retire { side: Side::Canary }));
+        let mut drifted = false;
+        for _ in 0..600 {
+            // It is decided that it goes, and not saved yet.
+            let going = matches!(world.rollout.phase(), Phase::Retiring { going: true, .. });
+            if !drifted && going && plan.in_place() && !removes(&world) {
+                drifted = true;
+                world.drift(Weight::percent(50));
+                world.see();
+            }
+            let reached = world.rollout.traffic().reaches_canary();
+            prop_assert!(!(drifted && reached && removes(&world)), "{:?}", world.open);
+            if !world.go_on() {
+                break;
+            }
         }
     }
 
