@@ -13,10 +13,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Tick;
+use super::evidence::RATIOS;
 use super::log::mean_exp_plus;
-
-/// The alternatives, and their reciprocals.
-const RATIOS: [f64; 8] = [1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
 
 /// How many different shares are kept apart.
 const CELLS: usize = 32;

@@ -99,12 +99,8 @@ fn eligible(stable: &Buckets) -> Vec<f64> {
 
 /// Counts the requests that took longer than a bound as the bad ones; none at all without such a bound.
 fn slower_than(side: &Buckets, bound: f64) -> Counts {
-    let mut counts = Counts::default();
-    if let Ok(i) = side.bounds().binary_search_by(|other| other.total_cmp(&bound)) {
-        counts.total = side.total();
-        counts.bad = side.beyond(i).min(counts.total);
-    }
-    counts
+    let at = side.bounds().binary_search_by(|other| other.total_cmp(&bound));
+    at.map_or_else(|_| Counts::default(), |at| side.slower_than(at))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::InvalidReading;
+use super::{Counts, InvalidReading};
 
 /// Counts requests by how long they took, over one window.
 ///
@@ -70,6 +70,11 @@ impl Buckets {
     /// Returns how many requests took longer than the bound at this position.
     pub(crate) fn beyond(&self, bound: usize) -> u64 {
         self.counts.iter().skip(bound + 1).fold(0, |sum, n| sum.saturating_add(*n))
+    }
+
+    /// Counts the requests that took longer than the bound at this position as the bad ones.
+    pub(crate) fn slower_than(&self, bound: usize) -> Counts {
+        Counts { total: self.total, bad: self.beyond(bound).min(self.total) }
     }
 
     /// Tells whether these have the same bounds.

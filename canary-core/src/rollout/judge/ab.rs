@@ -54,7 +54,7 @@ fn counted(plan: &AbPlan, sides: &BySide<Reading>) -> Result<Counted, Failure> {
             if stable.has_bounds_of(canary) =>
         {
             nearest(stable, slower).map(|i| {
-                let of = |side: &Buckets| slow(side, i);
+                let of = |side: &Buckets| side.slower_than(i);
                 (Some(stable.bounds()[i]), BySide { stable: of(stable), canary: of(canary) })
             })
         }
@@ -69,14 +69,6 @@ fn nearest(stable: &Buckets, slower: f64) -> Option<usize> {
     let all = stable.total().max(1) as f64;
     let off = |i: &usize| (stable.beyond(*i) as f64 / all - slower).abs();
     (0..stable.bounds().len()).min_by(|a, b| off(a).total_cmp(&off(b)))
-}
-
-/// Counts the requests that took longer than a boundary as the bad ones.
-fn slow(buckets: &Buckets, bound: usize) -> Counts {
-    let mut counts = Counts::default();
-    counts.total = buckets.total();
-    counts.bad = buckets.beyond(bound).min(counts.total);
-    counts
 }
 
 fn uncomparable(metric: &Metric, sides: &BySide<Reading>) -> Failure {
