@@ -123,15 +123,35 @@ impl RatioSequence {
     }
 
     /// Returns where `ln L` is highest, as the logarithm of the ratio.
+    ///
+    /// Newton's method on the slope, kept between what is known to be left and right of the peak.
     fn peak(&self, mut low: f64, mut high: f64) -> f64 {
+        let mut x = 0.5 * (low + high);
         for _ in 0..100 {
-            let middle = 0.5 * (low + high);
-            if middle <= low || middle >= high {
+            let (slope, bend) = self.slope(x);
+            if slope > 0.0 { low = x } else { high = x }
+            let straight = x - slope / bend;
+            let between = low < straight && straight < high;
+            let next = if between { straight } else { 0.5 * (low + high) };
+            let step = (next - x).abs();
+            x = next;
+            if step <= f64::EPSILON * x.abs().max(1.0) {
                 break;
             }
-            if self.ln_likelihood(middle).1 > 0.0 { low = middle } else { high = middle }
         }
-        0.5 * (low + high)
+        x
+    }
+
+    /// Returns the slope of `ln L` at the logarithm of a ratio, and the slope's own.
+    fn slope(&self, x: f64) -> (f64, f64) {
+        let times = libm::exp(x);
+        let parts = self.cells[..self.used].iter().map(|cell| {
+            let canary = cell.w * times;
+            (cell.bad, canary / (cell.rest + canary), cell.rest / (cell.rest + canary))
+        });
+        parts.fold((self.bad_canary, 0.0), |(slope, bend), (bad, canary, stable)| {
+            (slope - bad * canary, bend - bad * canary * stable)
+        })
     }
 
     /// Returns `ln L` and its slope at the logarithm of a ratio.
