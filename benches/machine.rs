@@ -31,7 +31,7 @@ fn steps(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
     let due = four.clone().when_due();
     group.bench_function("tick, a look due", |bencher| {
         let step = |machine: &mut Machine| machine.rollout.step(Event::Tick, machine.now);
-        bencher.iter_batched_ref(|| due.clone(), step, BatchSize::SmallInput);
+        bencher.iter_batched_ref(|| due.clone(), step, BatchSize::PerIteration);
     });
     for (name, machine) in [
         ("measurements, 4 checks", four),
@@ -42,7 +42,7 @@ fn steps(criterion: &mut Criterion) -> Result<(), Box<dyn Error>> {
                 let event = machine.queue.pop_front();
                 event.map(|event| machine.rollout.step(event, machine.now))
             };
-            bencher.iter_batched_ref(|| machine.clone(), take_in, BatchSize::SmallInput);
+            bencher.iter_batched_ref(|| machine.clone(), take_in, BatchSize::PerIteration);
         });
     }
     group.finish();
