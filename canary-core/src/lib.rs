@@ -7,7 +7,7 @@
 //!
 //! # What would you like to do?
 //!
-//! - **Write a plan**: a YAML file ([`Policy::from_yaml`](policy::Policy::from_yaml), feature `yaml`) or a
+//! - **Write a plan**: a YAML file (`Policy::from_yaml`, feature `yaml`) or a
 //!   [builder](policy::Policy::builder).
 //! - **Find what is legal and unwise in it**: [`lint::findings`].
 //! - **Know how long its stages must be** for a regression to show: [`PlanTraffic`](analysis::PlanTraffic).

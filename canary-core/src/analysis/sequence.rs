@@ -129,7 +129,11 @@ impl RatioSequence {
         let mut x = 0.5 * (low + high);
         for _ in 0..100 {
             let (slope, bend) = self.slope(x);
-            if slope > 0.0 { low = x } else { high = x }
+            if slope > 0.0 {
+                low = x
+            } else {
+                high = x
+            }
             let straight = x - slope / bend;
             let between = low < straight && straight < high;
             let next = if between { straight } else { 0.5 * (low + high) };
