@@ -147,13 +147,11 @@ impl Parts {
             matches!(held.claim.state.phase(), Phase::Retiring { outcome: Outcome::Promoted, .. });
         let old = self.clone().take_up(held, target.clone(), Goal::TakeBack)?;
         let ended = async {
-            // One that was promoted only keeps its old version for a while: that goes now.
-            if promoted {
-                old.retry(actor).await?;
-            } else {
+            // One that was promoted only keeps its old version for a while.
+            if !promoted {
                 old.abort(format!("superseded by {id}"), actor).await?;
             }
-            old.finished().await
+            old.gone(actor).await
         };
         match ended.await {
             Ok(_) => {}
@@ -204,9 +202,9 @@ impl Parts {
             .of_version(self.version.clone())
             .after(past);
         let expect = held.map(|held| held.revision);
-        let saver = Saver::new(Arc::clone(&self.store), target.clone(), claim, expect);
+        let saver = Saver::new(Arc::clone(&self.store), target.clone(), claim, expect, clock);
         // Claimed before anything else happens, so that a second one is told to whom the target belongs.
-        if let Err(error) = saver.save(&rollout.snapshot()).await {
+        if let Err(error) = saver.save(rollout.snapshot()).await {
             return Err(match error.kind() {
                 FailureKind::Conflict => self.lost_race(&target, id).await,
                 _ => StartError::Store(error),
@@ -241,7 +239,7 @@ impl Parts {
         let clock = ready.clock_after(Some(held.claim.state.seen()));
         let mut rollout = Rollout::restore(held.claim.state.clone(), policy)?;
         let store = Arc::clone(&ready.store);
-        let saver = Saver::new(store, target.clone(), held.claim, Some(held.revision));
+        let saver = Saver::new(store, target.clone(), held.claim, Some(held.revision), clock);
         let first = ready.step(&mut rollout, Event::Restored, clock);
         ready.spawn(target, rollout, first, saver, clock)
     }

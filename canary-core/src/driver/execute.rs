@@ -1,6 +1,7 @@
 //! Carries out one action against the ports, once.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,10 +32,10 @@ pub(super) struct Ports {
 impl Ports {
     /// Carries an action out; the machine gives up on it and tries again, not this.
     pub(super) async fn execute(&self, call: &Call, action: Action) -> Reply {
-        let (router, failed) = (&self.router, PortError::into_failure);
+        let (router, failed) = (&self.router, outside);
         match action {
             Action::Route { traffic, at: Some(version) } => {
-                Reply::Applied(self.raise(call, &traffic, &version).await.map_err(failed))
+                Reply::Applied(self.raise(call, &traffic, &version).await)
             }
             Action::Route { traffic, at: None } => {
                 Reply::Applied(router.apply(call, &traffic, None).await.map_err(failed))
@@ -50,35 +51,35 @@ impl Ports {
             }),
             Action::Prepare { capacity } => {
                 let prepared = async {
-                    self.still_ours().await?;
-                    self.workload()?.prepare(call, &capacity).await
+                    self.still_ours(call).await?;
+                    self.workload()?.prepare(call, &capacity).await.map_err(failed)
                 };
-                Reply::Prepared(prepared.await.map_err(failed))
+                Reply::Prepared(prepared.await)
             }
             Action::Promote { how } => {
                 let promoted = async {
-                    self.still_ours().await?;
-                    self.workload()?.promote(call, how).await
+                    self.still_ours(call).await?;
+                    self.workload()?.promote(call, how).await.map_err(failed)
                 };
-                Reply::Progressed(promoted.await.map_err(failed))
+                Reply::Progressed(promoted.await)
             }
             Action::Restore { how } => {
                 // Bringing the old version back waits for no store.
-                let restored = async { self.workload()?.restore(call, how).await };
-                Reply::Progressed(restored.await.map_err(failed))
+                let restored = async { self.workload()?.restore(call, how).await.map_err(failed) };
+                Reply::Progressed(restored.await)
             }
             Action::Retire { side } => {
                 let retired = async {
-                    self.still_ours().await?;
-                    self.workload()?.retire(call, side).await
+                    self.still_ours(call).await?;
+                    self.workload()?.retire(call, side).await.map_err(failed)
                 };
-                Reply::Progressed(retired.await.map_err(failed))
+                Reply::Progressed(retired.await)
             }
         }
     }
 
-    fn workload(&self) -> Result<&dyn Workload, PortError> {
-        self.workload.as_deref().ok_or_else(|| missing("no workload was given"))
+    fn workload(&self) -> Result<&dyn Workload, Failure> {
+        self.workload.as_deref().ok_or_else(|| outside(missing("no workload was given")))
     }
 
     async fn measure(
@@ -100,21 +101,39 @@ impl Ports {
         call: &Call,
         traffic: &Traffic,
         at: &Version,
-    ) -> Result<Applied, PortError> {
-        self.still_ours().await?;
-        self.router.apply(call, traffic, Some(at)).await
+    ) -> Result<Applied, Failure> {
+        self.still_ours(call).await?;
+        self.router.apply(call, traffic, Some(at)).await.map_err(outside)
     }
 
     /// Makes sure that the rollout is still ours: one that was frozen and wakes up must not raise, nor touch what
     /// runs.
-    async fn still_ours(&self) -> Result<(), PortError> {
-        self.saver.confirm().await.map_err(|error| match error.kind() {
-            FailureKind::Conflict => {
-                PortError::new(FailureKind::Fenced, "another holder has the rollout")
+    async fn still_ours(&self, call: &Call) -> Result<(), Failure> {
+        let unconfirmed = |why: &dyn fmt::Display| {
+            let message = format!("the store was asked whose the rollout is: {why}");
+            Failure::new(FailureKind::Unconfirmed, message)
+        };
+        // A save that takes its time must not look like a router that does not answer.
+        let until =
+            self.clock.instant(call.deadline) - MARGIN.min(call.deadline.since(call.made) / 10);
+        match tokio::time::timeout_at(until, self.saver.confirm()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) if error.kind() == FailureKind::Conflict => {
+                Err(Failure::new(FailureKind::Fenced, "another holder has the rollout"))
             }
-            _ => error,
-        })
+            Ok(Err(error)) => Err(unconfirmed(&error)),
+            Err(_) => Err(unconfirmed(&"no answer came in time")),
+        }
     }
+}
+
+/// Turns what a port says into plain data; whose the rollout is, only the store can say.
+fn outside(error: PortError) -> Failure {
+    let mut failure = error.into_failure();
+    if matches!(failure.kind, FailureKind::Fenced | FailureKind::Unconfirmed) {
+        failure.kind = FailureKind::Conflict;
+    }
+    failure
 }
 
 fn missing(message: &str) -> PortError {

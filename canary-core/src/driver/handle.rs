@@ -258,9 +258,24 @@ impl Handle {
             }
             Shutdown::TakeBack { actor, reason } => {
                 self.abort(reason, &actor).await?;
-                self.finished().await.map(Some)
+                self.gone(&actor).await.map(Some)
             }
         }
+    }
+
+    /// Waits until a rollout that has been decided has ended, and lets nothing be kept for a while.
+    pub(super) async fn gone(&self, actor: &Actor) -> Result<Finished, DriverError> {
+        let mut status = self.status.clone();
+        let kept = async { status.wait_for(|status| status.phase == "retiring").await.is_ok() };
+        tokio::select! {
+            kept = kept => {
+                if kept {
+                    self.retry(actor).await?;
+                }
+            }
+            ended = self.finished() => return ended,
+        }
+        self.finished().await
     }
 
     /// Stops driving at once and leaves the rollout to be resumed, as a crash would: traffic stays as it is.

@@ -132,7 +132,7 @@ impl Runner {
         let observers = self.observers.clone();
         self.work.save(rev, async move {
             observers.have_heard().await;
-            saver.save(&state).await
+            saver.save(state).await
         });
     }
 }

@@ -1,32 +1,43 @@
 //! Saves states one after the other, and knows which revision is ours.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+use super::Clock;
 use crate::ports::{Claim, PortError, StateStore};
 use crate::rollout::Snapshot;
-use crate::value::{Epoch, FailureKind, Revision, RolloutId, Target};
+use crate::value::{FailureKind, Revision, Target, Timestamp};
 
 /// How long the store may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// For how long a rollout that a store has lost is still known to be ours, beside two looks.
+const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// Writes one rollout's states; clones share the revision.
 #[derive(Clone, Debug)]
 pub(super) struct Saver {
     store: Arc<dyn StateStore>,
     target: Target,
-    /// Ours and the last; the lock keeps a confirmation from seeing a save half done.
+    clock: Clock,
+    /// For how long after the store's last word nobody else can have held the rollout and ended it.
+    remembered: Duration,
+    /// The lock keeps a confirmation from seeing a save half done.
     held: Arc<Mutex<Held>>,
 }
 
-#[derive(Clone, Debug)]
-enum Held {
-    /// Not ours yet: the first save claims it.
-    Unclaimed { claim: Box<Claim>, expect: Option<Revision> },
-    /// Ours, by this holder's epoch of this rollout.
-    At { revision: Revision, rollout: RolloutId, epoch: Epoch },
+#[derive(Debug)]
+struct Held {
+    /// The plan, who holds it, and the state that was saved last.
+    claim: Claim,
+    /// What the store has to be at.
+    revision: Option<Revision>,
+    /// When the store last said that the rollout is ours; never before the first save.
+    ours: Option<Timestamp>,
 }
 
 impl Saver {
@@ -34,51 +45,52 @@ impl Saver {
         store: Arc<dyn StateStore>,
         target: Target,
         claim: Claim,
-        expect: Option<Revision>,
+        revision: Option<Revision>,
+        clock: Clock,
     ) -> Self {
-        let held = Held::Unclaimed { claim: Box::new(claim), expect };
-        Self { store, target, held: Arc::new(Mutex::new(held)) }
+        let looks = Duration::from_millis(claim.policy.every_ms).saturating_mul(2);
+        let held = Held { claim: claim.by(nonce()), revision, ours: None };
+        let remembered = looks.saturating_add(REMEMBERED);
+        Self { store, target, clock, remembered, held: Arc::new(Mutex::new(held)) }
     }
 
     /// Saves a state; `Conflict` means that somebody else holds the rollout now.
     ///
     /// A write of which no answer came may have landed: then what is stored is ours, and we go on from there.
-    pub(super) async fn save(&self, state: &Snapshot) -> Result<(), PortError> {
+    pub(super) async fn save(&self, state: Snapshot) -> Result<(), PortError> {
         let mut held = self.held.lock().await;
-        let error = match self.write(&held, state).await {
-            Ok(revision) => {
-                *held = Held::by(state, revision);
-                return Ok(());
-            }
-            Err(error) => error,
-        };
-        let stored = in_time(self.store.load(&self.target)).await?;
-        let Some(stored) =
-            stored.filter(|stored| is_of(&stored.claim.state, state.rollout(), state.epoch()))
-        else {
-            return Err(error);
-        };
-        *held = Held::by(state, stored.revision);
-        if stored.claim.state == *state {
-            return Ok(());
+        let before = std::mem::replace(&mut held.claim.state, state);
+        let saved = self.put(&mut held).await;
+        if saved.is_err() {
+            held.claim.state = before;
         }
-        if error.kind() == FailureKind::Conflict {
-            *held = Held::by(state, self.write(&held, state).await?);
-            return Ok(());
-        }
-        Err(error)
+        saved
     }
 
-    async fn write(&self, held: &Held, state: &Snapshot) -> Result<Revision, PortError> {
-        match held {
-            Held::Unclaimed { claim, expect } => {
-                let claim = Claim { state: state.clone(), ..(**claim).clone() };
-                in_time(self.store.claim(&self.target, &claim, *expect)).await
+    async fn put(&self, held: &mut Held) -> Result<(), PortError> {
+        let Err(error) = self.write(held).await else { return Ok(()) };
+        match in_time(self.store.load(&self.target)).await? {
+            Some(stored) if stored.claim.holder == held.claim.holder => {
+                held.is_at(stored.revision, self.clock.now());
+                match error.kind() {
+                    _ if stored.claim.state == held.claim.state => Ok(()),
+                    FailureKind::Conflict => self.write(held).await,
+                    _ => Err(error),
+                }
             }
-            Held::At { revision, .. } => {
-                in_time(self.store.save(&self.target, state, *revision)).await
-            }
+            None if self.remembers(held) => self.claim_anew(held).await,
+            _ => Err(error),
         }
+    }
+
+    async fn write(&self, held: &mut Held) -> Result<(), PortError> {
+        let Held { claim, revision, ours } = held;
+        let revision = match (ours, *revision) {
+            (Some(_), Some(at)) => in_time(self.store.save(&self.target, &claim.state, at)).await?,
+            (_, expect) => in_time(self.store.claim(&self.target, claim, expect)).await?,
+        };
+        held.is_at(revision, self.clock.now());
+        Ok(())
     }
 
     /// Makes sure that the rollout is still ours; `Conflict` means that somebody else holds it now.
@@ -86,33 +98,53 @@ impl Saver {
     /// A write that we gave up may land at any time later: then what is stored is ours, and we go on from there.
     pub(super) async fn confirm(&self) -> Result<(), PortError> {
         let mut held = self.held.lock().await;
-        let Held::At { revision, rollout, epoch } = &mut *held else {
+        let (Some(_), Some(revision)) = (held.ours, held.revision) else {
             // The claim is still being tried, and says whose the rollout is.
             return Err(PortError::new(FailureKind::Unavailable, "the rollout is not claimed yet"));
         };
-        let error = match in_time(self.store.confirm(&self.target, *revision)).await {
+        let error = match in_time(self.store.confirm(&self.target, revision)).await {
+            Ok(()) => {
+                held.is_at(revision, self.clock.now());
+                return Ok(());
+            }
             Err(error) if error.kind() == FailureKind::Conflict => error,
-            confirmed => return confirmed,
+            Err(error) => return Err(error),
         };
         match in_time(self.store.load(&self.target)).await? {
-            Some(stored) if is_of(&stored.claim.state, rollout, *epoch) => {
-                *revision = stored.revision;
+            Some(stored) if stored.claim.holder == held.claim.holder => {
+                held.is_at(stored.revision, self.clock.now());
                 Ok(())
             }
+            None if self.remembers(&held) => self.claim_anew(&mut held).await,
             _ => Err(error),
         }
+    }
+
+    /// Tells whether a store that has nothing must have lost it: a holder that slept may have been followed by
+    /// another one that brought the rollout to its end.
+    fn remembers(&self, held: &Held) -> bool {
+        held.ours.is_some_and(|at| self.clock.now().since(at) <= self.remembered)
+    }
+
+    async fn claim_anew(&self, held: &mut Held) -> Result<(), PortError> {
+        tracing::warn!(target = %self.target, "the store has lost the rollout: it is written anew");
+        let revision = in_time(self.store.claim(&self.target, &held.claim, None)).await?;
+        held.is_at(revision, self.clock.now());
+        Ok(())
     }
 }
 
 impl Held {
-    fn by(state: &Snapshot, revision: Revision) -> Self {
-        Self::At { revision, rollout: state.rollout().clone(), epoch: state.epoch() }
+    fn is_at(&mut self, revision: Revision, now: Timestamp) {
+        self.revision = Some(revision);
+        self.ours = Some(now);
     }
 }
 
-/// Tells whether a holder of this epoch of this rollout wrote what is stored.
-fn is_of(stored: &Snapshot, rollout: &RolloutId, epoch: Epoch) -> bool {
-    stored.rollout() == rollout && stored.epoch() == epoch
+/// Draws what tells this holder from every other: those that begin in the same millisecond have the same epoch.
+fn nonce() -> String {
+    let drawn = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", drawn(), drawn())
 }
 
 async fn in_time<T>(answer: impl Future<Output = Result<T, PortError>>) -> Result<T, PortError> {
@@ -130,7 +162,7 @@ mod tests {
 
     use super::*;
     use crate::policy::Policy;
-    use crate::rollout::{Begin, Event, Rollout};
+    use crate::rollout::{Begin, Rollout};
     use crate::store::MemoryStore;
     use crate::value::{Timestamp, Weight};
 
@@ -144,18 +176,18 @@ mod tests {
         let state = Rollout::begin(begin, now).0.snapshot();
         let (store, target) = (MemoryStore::new(), "shop".parse::<Target>().unwrap());
         let claim = Claim::new(policy.spec().clone(), state.clone());
-        let saver = Saver::new(Arc::new(store.clone()), target.clone(), claim, None);
+        let saver =
+            Saver::new(Arc::new(store.clone()), target.clone(), claim, None, Clock::system());
         assert_eq!(saver.confirm().await.unwrap_err().kind(), FailureKind::Unavailable);
-        saver.save(&state).await.unwrap();
+        saver.save(state.clone()).await.unwrap();
         let ours = store.load(&target).await.unwrap().unwrap().revision;
 
         let landed = store.save(&target, &state, ours).await.unwrap();
         saver.confirm().await.unwrap();
-        saver.save(&state).await.unwrap();
+        saver.save(state.clone()).await.unwrap();
 
-        let mut next = Rollout::restore(state, policy).unwrap();
-        let _ = next.step(Event::Restored, now + second);
-        store.save(&target, &next.snapshot(), landed.next()).await.unwrap();
+        let next = Claim::new(policy.spec().clone(), state).by("somebody else");
+        store.claim(&target, &next, Some(landed.next())).await.unwrap();
         assert_eq!(saver.confirm().await.unwrap_err().kind(), FailureKind::Conflict);
     }
 }

@@ -74,6 +74,9 @@ pub struct Claim {
     pub policy: PolicySpec,
     /// Where the rollout stands.
     pub state: Snapshot,
+    /// Tells this holder from every other, even one that begins at the same moment; empty where it did not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub holder: String,
     /// Which version is rolled out, where the program said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
@@ -86,7 +89,14 @@ impl Claim {
     /// Puts plan and state together.
     #[must_use]
     pub const fn new(policy: PolicySpec, state: Snapshot) -> Self {
-        Self { policy, state, version: None, past: Vec::new() }
+        Self { policy, state, holder: String::new(), version: None, past: Vec::new() }
+    }
+
+    /// Says who holds the rollout from now on.
+    #[must_use]
+    pub fn by(mut self, holder: impl Into<String>) -> Self {
+        self.holder = holder.into();
+        self
     }
 
     /// Says which version is rolled out.

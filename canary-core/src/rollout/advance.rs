@@ -68,8 +68,11 @@ impl Rollout {
     pub(super) fn count_live_time(&mut self, now: Timestamp) {
         let since = now.since(self.state.counted_to);
         self.state.counted_to = self.state.counted_to.max(now);
+        // A process that stood still has seen nothing, though it was not restarted.
+        let seen = since <= self.policy.every().saturating_mul(2);
         // The rules are looked up only where they matter: this is asked for at each event.
-        let counts = !since.is_zero() && self.state.phase.is_holding() && self.counts_live(now);
+        let counts =
+            seen && !since.is_zero() && self.state.phase.is_holding() && self.counts_live(now);
         if counts {
             self.add_to_hold(millis(since), now);
         }

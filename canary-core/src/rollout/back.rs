@@ -10,6 +10,10 @@ impl Rollout {
     /// Takes the canary back.
     pub(super) fn roll_back(&mut self, reason: Reason, now: Timestamp) {
         let stuck_at = now + self.policy.rollback_within();
+        if self.flight.unsent && matches!(self.state.phase, Phase::Promoting { .. }) {
+            // Nobody was asked to replace stable yet, so there is nothing to restore.
+            self.state.replaced = None;
+        }
         self.record(now, Content::RollbackDecided { reason: reason.clone() });
         self.state.next_tick = None;
         self.state.paused = None;

@@ -13,8 +13,13 @@ impl Rollout {
     /// Runs an action at once and follows it.
     pub(super) fn run(&mut self, action: Action, now: Timestamp) -> Pending {
         let id = self.state.ledger.effect_id();
-        let mut pending =
-            Pending { id, attempt: 1, action, status: Status::Waiting { until: now } };
+        let mut pending = Pending {
+            id,
+            attempt: 1,
+            unconfirmed: 0,
+            action,
+            status: Status::Waiting { until: now },
+        };
         self.send(&mut pending, now);
         pending
     }
@@ -23,10 +28,13 @@ impl Rollout {
     pub(super) fn hold(&mut self, action: Action) -> Pending {
         let id = self.state.ledger.effect_id();
         let rev = self.state.ledger.next_rev();
-        Pending { id, attempt: 1, action, status: Status::Held { rev } }
+        Pending { id, attempt: 1, unconfirmed: 0, action, status: Status::Held { rev } }
     }
 
     fn send(&mut self, pending: &mut Pending, now: Timestamp) {
+        if matches!(pending.action, Action::Promote { .. } | Action::Retire { .. }) {
+            self.flight.unsent = false;
+        }
         let deadline = now + self.patience(&pending.action);
         pending.status = Status::Running { deadline };
         let call = Call::new(
@@ -115,6 +123,9 @@ impl Rollout {
     /// Takes in an answer; one to an unknown or old call changes nothing, nor does one of another sort.
     pub(super) fn replied(&mut self, id: EffectId, attempt: u32, reply: Reply, now: Timestamp) {
         let Some(slot) = self.flight.asked(id, attempt) else { return };
+        if !self.flight.get(slot).is_some_and(|pending| pending.action.is_answered_by(&reply)) {
+            return;
+        }
         match (slot, reply) {
             (Slot::Route, Reply::Applied(result)) => self.applied(result, now),
             (Slot::Route, Reply::Observed(result)) => self.observed_route(result, now),
@@ -152,6 +163,9 @@ impl Rollout {
         now: Timestamp,
     ) {
         if let Some(pending) = self.flight.get_mut(slot) {
+            if failure.is_some_and(|failure| failure.kind == FailureKind::Unconfirmed) {
+                pending.unconfirmed = pending.unconfirmed.saturating_add(1);
+            }
             let wait = backoff(urgency, &self.state.id, pending.id, pending.attempt, failure);
             pending.wait_until(now + wait);
         }
@@ -168,10 +182,21 @@ impl Rollout {
         }
     }
 
-    /// Records a failure; of a long row of them only each that doubles its length.
+    /// Records that a call has failed; of a long row of failures only each that doubles its length.
     pub(super) fn note_failure(&mut self, slot: Slot, failure: &Failure, now: Timestamp) {
-        let Some(pending) = self.flight.get(slot) else { return };
-        let (action, attempt) = (pending.action.to_string(), pending.attempt);
+        if let Some(pending) = self.flight.get(slot) {
+            self.note_failed(pending.action.to_string(), pending.attempt, failure, now);
+        }
+    }
+
+    /// Records that an action has failed so often in a row.
+    pub(super) fn note_failed(
+        &mut self,
+        action: String,
+        attempt: u32,
+        failure: &Failure,
+        now: Timestamp,
+    ) {
         if attempt <= 4 || attempt.is_power_of_two() {
             self.record(now, Content::CallFailed { action, attempt, failure: failure.clone() });
         }
@@ -189,6 +214,23 @@ fn is_due(pending: &Pending, ledger: &Ledger, now: Timestamp) -> bool {
 }
 
 impl Action {
+    /// Tells whether a reply is of the sort that answers this action.
+    const fn is_answered_by(&self, reply: &Reply) -> bool {
+        matches!(
+            (self, reply),
+            (Self::Route { .. }, Reply::Applied(_))
+                | (Self::Observe, Reply::Observed(_))
+                | (Self::Measure { .. }, Reply::Measured(_))
+                | (Self::AskGate { .. }, Reply::Decided(_))
+                | (Self::Release, Reply::Released(_))
+                | (Self::Prepare { .. }, Reply::Prepared(_))
+                | (
+                    Self::Promote { .. } | Self::Restore { .. } | Self::Retire { .. },
+                    Reply::Progressed(_)
+                )
+        )
+    }
+
     /// Returns the reply that says that this action failed.
     #[must_use]
     pub fn failed(&self, failure: Failure) -> Reply {

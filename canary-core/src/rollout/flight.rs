@@ -13,6 +13,8 @@ pub(super) struct Pending {
     pub(super) id: EffectId,
     /// The number of the current or next try, from 1.
     pub(super) attempt: u32,
+    /// How many of the tries before were none: the store could not say whose the rollout is.
+    pub(super) unconfirmed: u32,
     pub(super) action: Action,
     pub(super) status: Status,
 }
@@ -37,6 +39,11 @@ impl Pending {
     /// Tells whether its answer has not come in time.
     pub(super) fn has_expired(&self, now: Timestamp) -> bool {
         matches!(self.status, Status::Running { deadline } if deadline <= now)
+    }
+
+    /// Returns how often the other side was tried, or is now.
+    pub(super) const fn tries(&self) -> u32 {
+        self.attempt.saturating_sub(self.unconfirmed)
     }
 
     /// Tries again at this time; the try that is under way is over.
@@ -69,6 +76,8 @@ pub(super) struct Flight {
     gate: Option<Pending>,
     work: Option<Pending>,
     watched: Vec<Option<Pending>>,
+    /// How often in a row each watched gate has failed.
+    failed: Vec<u32>,
     /// Whether this holder has written to the route: before that, an older one may.
     pub(super) claimed: bool,
     /// What this holder's calls are numbered with at least, where the route knows a later holder than the store does.
@@ -82,6 +91,8 @@ pub(super) struct Flight {
     pub(super) went: bool,
     /// How often in a row what runs the versions has failed.
     pub(super) work_failures: u32,
+    /// Whether nobody was asked yet to replace or remove a version, though the phase is one in which that is done.
+    pub(super) unsent: bool,
 }
 
 /// Tells how ready the canary is known to be.
@@ -89,6 +100,8 @@ pub(super) struct Flight {
 pub(super) struct Ready {
     /// The weight for which it has been ready for long enough.
     pub(super) weight: Option<Weight>,
+    /// When that was said.
+    pub(super) at: Timestamp,
     /// Since when it has been ready for what is wanted, without a break.
     pub(super) since: Option<Timestamp>,
     /// What it was last said to wait for.
@@ -106,7 +119,7 @@ impl Ready {
 
 impl Flight {
     pub(super) fn watching(gates: usize) -> Self {
-        Self { watched: vec![None; gates], ..Self::default() }
+        Self { watched: vec![None; gates], failed: vec![0; gates], ..Self::default() }
     }
 
     /// Names all places.
@@ -118,6 +131,13 @@ impl Flight {
     /// Tells whether any gate is watched.
     pub(super) const fn watches(&self) -> bool {
         !self.watched.is_empty()
+    }
+
+    /// Takes in whether a watched gate has failed, and returns how often it has in a row.
+    pub(super) fn watched_failed(&mut self, gate: usize, failed: bool) -> u32 {
+        let Some(failures) = self.failed.get_mut(gate) else { return u32::from(failed) };
+        *failures = if failed { failures.saturating_add(1) } else { 0 };
+        *failures
     }
 
     /// Shows all calls that are followed.

@@ -306,9 +306,13 @@ impl Rollout {
     fn go(&mut self, phase: Phase, now: Timestamp) {
         let (from, to) = (self.state.phase.name(), phase.name());
         debug_assert!(table::leads(from, to), "no way leads from {from} to {to}");
+        if let Phase::Holding { hold } = &phase {
+            self.state.held = hold.stage;
+        }
         self.state.phase = phase;
         self.flight.went = true;
         self.flight.looked = false;
+        self.flight.unsent = false;
         self.moved(now);
     }
 

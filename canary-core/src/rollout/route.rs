@@ -84,6 +84,7 @@ impl Rollout {
         if !entering && wanted.is_within(&self.state.traffic) {
             return Some(self.lower(Action::Route { traffic: wanted, at: None }));
         }
+        self.state.raised = true;
         Some(match self.state.version.clone() {
             Some(at) => self.hold(Action::Route { traffic: wanted, at: Some(at) }),
             None => self.run(Action::Observe, now),
@@ -94,7 +95,7 @@ impl Rollout {
     /// may be somebody else's.
     fn lower(&mut self, action: Action) -> Pending {
         let id = self.state.ledger.effect_id();
-        Pending { id, attempt: 1, action, status: Status::Held { rev: 1 } }
+        Pending { id, attempt: 1, unconfirmed: 0, action, status: Status::Held { rev: 1 } }
     }
 
     /// Tells whether the route is ours, was looked at in this phase, and sends nothing to the version that is to be
@@ -152,14 +153,22 @@ impl Rollout {
             self.flight.epoch = self.flight.epoch.max(later.next());
         }
         let Some(pending) = self.flight.get(Slot::Route) else { return };
-        let attempt = pending.attempt;
+        let tries = pending.tries();
         let kept = matches!(self.state.phase, Phase::Retiring { .. });
-        if matches!(self.state.phase, Phase::RollingBack { .. }) {
-            return self.retry(Slot::Route, Urgency::Now, &failure, now);
-        }
         let most = if failure.kind.is_retryable() { RAISE_TRIES } else { HOPELESS_TRIES };
+        if let Phase::RollingBack { reason, .. } = &self.state.phase {
+            let outcome = Outcome::RolledBack { reason: reason.clone() };
+            // A route that is not there, say: nobody ever reached the canary by it.
+            if self.state.raised || failure.kind.is_retryable() || tries < most {
+                return self.retry(Slot::Route, Urgency::Now, &failure, now);
+            }
+            self.note_failure(Slot::Route, &failure, now);
+            self.flight.take(Slot::Route);
+            return self.retire(outcome, now);
+        }
+        let counts = failure.kind != FailureKind::Unconfirmed;
         // What is decided is not given up for a router.
-        if attempt >= most && !kept {
+        if counts && tries >= most && !kept {
             self.note_failure(Slot::Route, &failure, now);
             self.flight.take(Slot::Route);
             return self.roll_back(Reason::RouterFailed { failure }, now);
@@ -223,7 +232,7 @@ impl Rollout {
         if let Some(pending) = self.flight.get_mut(Slot::Route)
             && let Some(looked) = looked.filter(|_| !pending.is_running())
         {
-            pending.attempt = looked.attempt;
+            (pending.attempt, pending.unconfirmed) = (looked.attempt, looked.unconfirmed);
         }
     }
 
@@ -305,8 +314,8 @@ impl Rollout {
         match result {
             Ok(()) => drop(self.flight.take(Slot::Route)),
             Err(failure) => {
-                let attempt = self.flight.get(Slot::Route).map_or(RELEASE_TRIES, |p| p.attempt);
-                if attempt < RELEASE_TRIES && failure.kind.is_retryable() {
+                let tries = self.flight.get(Slot::Route).map_or(RELEASE_TRIES, Pending::tries);
+                if tries < RELEASE_TRIES && failure.kind.is_retryable() {
                     return self.retry(Slot::Route, Urgency::Patient, &failure, now);
                 }
                 self.note_failure(Slot::Route, &failure, now);

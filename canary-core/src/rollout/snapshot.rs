@@ -144,6 +144,9 @@ impl Snapshot {
         if self.state.report.policy != policy.name() {
             return Err(other(format!("it is of the policy `{}`", self.state.report.policy)));
         }
+        if self.state.plan.is_some_and(|plan| plan != digest(policy)) {
+            return Err(other("its stages are not the policy's".to_owned()));
+        }
         if !self.state.judge.fits(policy) {
             return Err(other("its checks are not the policy's".to_owned()));
         }
@@ -182,6 +185,15 @@ pub(super) struct State {
     /// What the next raise may be based on; unknown to a new holder.
     #[serde(skip)]
     pub(super) version: Option<Version>,
+    /// What tells the stages of the policy from those of another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) plan: Option<u64>,
+    /// Whether anything that reaches the canary was ever asked for.
+    #[serde(default = "yes")]
+    pub(super) raised: bool,
+    /// The stage that was held last: its traffic stands until the next stage's is accepted.
+    #[serde(default)]
+    pub(super) held: usize,
     /// When the machine last saw an event.
     pub(super) seen: Timestamp,
     /// When the metrics are next looked at.
@@ -195,6 +207,23 @@ pub(super) struct State {
     /// The last commands and their answers.
     pub(super) commands: VecDeque<(CommandId, Answer)>,
     pub(super) report: Report,
+}
+
+/// Sums up the stages (FNV-1a), the same on every platform and by every version of the library.
+fn digest(policy: &Policy) -> u64 {
+    let bytes = policy.stages().iter().flat_map(|stage| {
+        let numbers = [stage.weight, stage.mirror].map(|weight| u64::from(weight.basis_points()));
+        let numbers = numbers.into_iter().chain([stage.hold_ms]);
+        stage.name.bytes().chain([0]).chain(numbers.flat_map(u64::to_le_bytes))
+    });
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// What an older library did not write.
+const fn yes() -> bool {
+    true
 }
 
 impl State {
@@ -215,6 +244,9 @@ impl State {
             questions: Vec::new(),
             drifted: false,
             version: None,
+            plan: Some(digest(policy)),
+            raised: false,
+            held: 0,
             seen: now,
             next_tick: None,
             counted_to: now,

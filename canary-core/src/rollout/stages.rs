@@ -93,6 +93,7 @@ impl Rollout {
         }
         self.state.replaced = Some(how);
         self.go(Phase::Promoting { replaced: false }, now);
+        self.flight.unsent = true;
     }
 
     /// Tells whether the traffic is that of a stage.

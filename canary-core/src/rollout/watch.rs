@@ -55,11 +55,12 @@ impl Rollout {
         said: Result<Decision, Failure>,
         now: Timestamp,
     ) {
-        if let Err(failure) = &said {
-            self.note_failure(Slot::Watched(gate), failure, now);
-        }
         // It is asked again with the next look, whatever it said.
-        self.flight.take(Slot::Watched(gate));
+        let asked = self.flight.take(Slot::Watched(gate));
+        let failures = self.flight.watched_failed(gate, said.is_err());
+        if let (Err(failure), Some(asked)) = (&said, asked) {
+            self.note_failed(asked.action.to_string(), failures, failure, now);
+        }
         let Some(name) = self.policy.watched_gates().nth(gate).cloned() else { return };
         self.state.judge.gate_said(&name, said, now);
         if let Some(result) = self.state.judge.gate_rejects(&self.policy, &name, self.look(), now) {
@@ -85,11 +86,11 @@ impl Rollout {
         self.judged(judged, now);
     }
 
-    /// Returns what is looked at: while a stage is entered, still the one before.
+    /// Returns what is looked at: while a stage is entered, still the one that is left.
     fn look(&self) -> Look {
         let last = self.policy.stages().len().saturating_sub(1);
         let stage = match &self.state.phase {
-            Phase::Entering { hold, changes: true, .. } => hold.stage.saturating_sub(1),
+            Phase::Entering { changes: true, .. } => self.state.held,
             Phase::Entering { hold, .. } | Phase::Holding { hold } => hold.stage,
             Phase::Starting { .. } | Phase::Opening { .. } => 0,
             _ => last,
@@ -131,12 +132,9 @@ impl Rollout {
         }
     }
 
-    /// Asks a person about each check that asks; one that passes again asks no more.
+    /// Asks a person about each check that asks. A question stands until it is answered, though the check passes again:
+    /// what was wrong for a while is what a person wants to see.
     fn ask_people(&mut self, asks: Vec<CheckResult>, now: Timestamp) {
-        let still = |question: &Arc<str>| {
-            **question == *crate::policy::PROGRESS || asks.iter().any(|ask| ask.check == *question)
-        };
-        self.state.questions.retain(still);
         for check in asks {
             if !self.state.questions.contains(&check.check) {
                 self.state.questions.push(check.check.clone());

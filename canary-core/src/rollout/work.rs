@@ -42,6 +42,7 @@ impl Rollout {
     /// Asks what runs the versions for what the phase wants, where nothing is under way.
     pub(super) fn work_if_wanted(&mut self, now: Timestamp) {
         self.give_up_waiting(now);
+        self.ask_again_if_stale(now);
         if self.flight.get(Slot::Work).is_some() || !self.state.workload {
             return;
         }
@@ -64,7 +65,7 @@ impl Rollout {
             Phase::Retiring { outcome, due, .. } if *due <= now && self.is_routed() => {
                 let side = retired(outcome, how);
                 if let Phase::Retiring { going, .. } = &mut self.state.phase {
-                    *going = true;
+                    self.flight.unsent = !std::mem::replace(going, true);
                 }
                 self.hold(Action::Retire { side })
             }
@@ -91,6 +92,17 @@ impl Rollout {
         self.cancel(Slot::Work);
         self.flight.ready.again();
         self.state.preparing = None;
+    }
+
+    /// Forgets how ready the canary was where that was said long before it may get more: something held the raise up.
+    fn ask_again_if_stale(&mut self, now: Timestamp) {
+        let Ready { weight, at, .. } = &self.flight.ready;
+        let stale = weight.is_some() && now.since(*at) > self.policy.every().saturating_mul(2);
+        let asks = self.flight.get(Slot::Route).is_some_and(Pending::is_running);
+        let entering = matches!(self.state.phase, Phase::Entering { .. });
+        if stale && entering && !asks && self.wanted_capacity().is_some() && self.may_leave(now) {
+            self.ready_anew();
+        }
     }
 
     /// Returns when the canary must be ready.
@@ -137,7 +149,8 @@ impl Rollout {
         self.flight.take(Slot::Work);
         let told = self.flight.ready.told == Some(wanted.weight);
         let told_for = Some(wanted.weight);
-        self.flight.ready = Ready { weight: Some(ready_for), told: told_for, ..Ready::default() };
+        self.flight.ready =
+            Ready { weight: Some(ready_for), at: now, told: told_for, ..Ready::default() };
         self.state.preparing = None;
         self.moved(now);
         if !told {
@@ -178,6 +191,9 @@ impl Rollout {
     }
 
     fn work_failed(&mut self, failure: Failure, now: Timestamp) {
+        if failure.kind == FailureKind::Unconfirmed {
+            return self.retry(Slot::Work, Urgency::Patient, &failure, now);
+        }
         self.flight.work_failures += 1;
         let most = if failure.kind == FailureKind::Invalid { HOPELESS_TRIES } else { TRIES };
         let phase = self.state.phase.clone();
@@ -203,7 +219,11 @@ impl Rollout {
 
     /// Tells whether the old version is going, so that there is no way back any more.
     pub(super) fn old_is_going(&self) -> bool {
-        matches!(self.state.phase, Phase::Retiring { outcome: Outcome::Promoted, going: true, .. })
+        let going = matches!(
+            self.state.phase,
+            Phase::Retiring { outcome: Outcome::Promoted, going: true, .. }
+        );
+        going && !self.flight.unsent
     }
 
     /// Returns for how long the canary has been waited for, in milliseconds, and what for.

@@ -119,7 +119,8 @@ impl<F: FnMut(&Record)> Run<'_, F> {
     /// Asks the store whether the rollout is still this process's.
     fn still_holds(&mut self, process: usize) -> Result<(), Failure> {
         if let Some(Mishap::Fails(kind)) = self.mishap(Port::Store) {
-            return Err(Failure::new(kind, "the store cannot be asked who holds the rollout"));
+            let message = format!("the store was asked whose the rollout is: {kind}");
+            return Err(Failure::new(FailureKind::Unconfirmed, message));
         }
         let last = self.store.revision;
         if self.process(process).is_some_and(|process| process.revision != last) {

@@ -37,6 +37,8 @@ struct StateFile {
 struct PolicyFile {
     claim: Revision,
     policy: PolicySpec,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    holder: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     version: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -93,10 +95,10 @@ impl StateStore for FileStore {
                 return Err(place.conflict());
             }
             let revision = now.unwrap_or_default().next();
-            let Claim { policy, state, version, past } = claim;
+            let Claim { policy, state, holder, version, past } = claim;
             // The policy goes first under a name of its own: a crash before the state is
             // replaced leaves the old state with its old policy.
-            let policy = PolicyFile { claim: revision, policy, version, past };
+            let policy = PolicyFile { claim: revision, policy, holder, version, past };
             place.write(&place.policy_name(revision), &policy)?;
             place.write("state.json", &StateFile { revision, claim: revision, state })?;
             place.forget_policies_but(revision);
@@ -188,7 +190,10 @@ impl Place {
                 format!("{} is missing beside its state", self.folder.join(name).display()),
             )
         })?;
-        let claim = Claim::new(kept.policy, file.state).of_version(kept.version).after(kept.past);
+        let claim = Claim::new(kept.policy, file.state)
+            .by(kept.holder)
+            .of_version(kept.version)
+            .after(kept.past);
         Ok(Some(Stored::new(claim, file.revision)))
     }
 

@@ -19,8 +19,10 @@ pub enum FailureKind {
     RateLimited,
     /// The object is no longer what the write was based on: look again, then decide again.
     Conflict,
-    /// Another holder has the rollout: whoever meets this stops at once.
+    /// The store says that another holder has the rollout: whoever meets this stops at once.
     Fenced,
+    /// The store could not be asked whether the rollout is still ours, so that nothing was asked of the other side.
+    Unconfirmed,
     /// What the call is about does not exist.
     NotFound,
     /// The caller is not known, or may not do this.
@@ -37,7 +39,14 @@ impl FailureKind {
     /// Tells whether the same call may work a little later.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
-        matches!(self, Self::Unavailable | Self::Timeout | Self::RateLimited | Self::Conflict)
+        matches!(
+            self,
+            Self::Unavailable
+                | Self::Timeout
+                | Self::RateLimited
+                | Self::Conflict
+                | Self::Unconfirmed
+        )
     }
 
     /// Returns its stable name, as it stands in JSON.
@@ -49,6 +58,7 @@ impl FailureKind {
             Self::RateLimited => "rate_limited",
             Self::Conflict => "conflict",
             Self::Fenced => "fenced",
+            Self::Unconfirmed => "unconfirmed",
             Self::NotFound => "not_found",
             Self::Denied => "denied",
             Self::Invalid => "invalid",

@@ -14,3 +14,4 @@ mod sources;
 mod start;
 mod supersede;
 mod support;
+mod twins;

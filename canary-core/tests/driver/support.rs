@@ -300,12 +300,26 @@ impl Workload for Versions {
 pub(crate) struct Store {
     pub(crate) inner: MemoryStore,
     pub(crate) writing: Fault,
+    pub(crate) confirming: Fault,
+    /// What is kept since everything was lost, if it was.
+    pub(crate) anew: Arc<Mutex<Option<MemoryStore>>>,
+}
+
+impl Store {
+    /// Loses all that is kept.
+    pub(crate) fn lose(&self) {
+        *self.anew.lock().unwrap() = Some(MemoryStore::new());
+    }
+
+    fn kept(&self) -> MemoryStore {
+        self.anew.lock().unwrap().clone().unwrap_or_else(|| self.inner.clone())
+    }
 }
 
 #[async_trait]
 impl StateStore for Store {
     async fn load(&self, target: &Target) -> Result<Option<Stored>, PortError> {
-        self.inner.load(target).await
+        self.kept().load(target).await
     }
 
     async fn claim(
@@ -314,7 +328,7 @@ impl StateStore for Store {
         claim: &Claim,
         expect: Option<Revision>,
     ) -> Result<Revision, PortError> {
-        self.writing.around(self.inner.claim(target, claim, expect)).await
+        self.writing.around(self.kept().claim(target, claim, expect)).await
     }
 
     async fn save(
@@ -323,10 +337,10 @@ impl StateStore for Store {
         state: &Snapshot,
         expect: Revision,
     ) -> Result<Revision, PortError> {
-        self.writing.around(self.inner.save(target, state, expect)).await
+        self.writing.around(self.kept().save(target, state, expect)).await
     }
 
     async fn confirm(&self, target: &Target, expect: Revision) -> Result<(), PortError> {
-        self.inner.confirm(target, expect).await
+        self.confirming.around(self.kept().confirm(target, expect)).await
     }
 }
