@@ -151,11 +151,16 @@ impl Evidence {
     /// they are those that convicted it, whatever came since.
     #[must_use]
     pub fn odds(&self) -> f64 {
+        libm::exp(self.ln_odds().min(700.0))
+    }
+
+    /// Returns the same as a natural logarithm.
+    pub(super) fn ln_odds(&self) -> f64 {
         let [ratio, others] = match self.convicted {
             true => self.ln_highest,
             false => [self.ln_ratio, mean_of_two(self.ln_tick, self.ln_cluster)],
         };
-        libm::exp(ratio.min(others).min(700.0))
+        ratio.min(others)
     }
 }
 

@@ -5,7 +5,7 @@ use super::plan::ObjectivePlan;
 use super::sight::{Said, Sight};
 use crate::analysis;
 use crate::policy::Evident;
-use crate::record::{Finding, Silent, Verdict};
+use crate::record::{Finding, Silent, Unweighed, Verdict};
 use crate::value::{BySide, Counts, Failure, FailureKind, Reading, Signal, Weight};
 
 /// Says what the evidence so far comes to.
@@ -25,11 +25,19 @@ pub(super) fn evidence(sight: &Sight<'_>, i: usize) -> (Verdict, Finding) {
             return missing;
         }
     }
-    let verdict = if evidence.convicted { Verdict::Fail } else { Verdict::Pass };
+    let unweighed = weighing.unweighed(plan);
+    let verdict = match unweighed {
+        _ if evidence.convicted => Verdict::Fail,
+        Some(Unweighed::TooFew { .. }) => Verdict::Pending,
+        // What else is weighed is judged by itself.
+        Some(_) if !plan.weighs(Evident::Errors) => Verdict::NotApplicable,
+        _ => Verdict::Pass,
+    };
     // Working the bounds out takes longer than all the rest of a look.
     let decides = evidence.convicted || sight.at_end;
     let finding = Finding::Evidence {
-        requests: weighing.requests(),
+        requests: weighing.requests(plan),
+        unweighed,
         odds: evidence.odds(),
         needed: 1.0 / plan.limits.false_alarm(),
         grounds: decides.then(|| Box::new(weighing.grounds(plan))),

@@ -11,7 +11,7 @@ use crate::analysis::{
     NonInferiorityState, PodEvidence, RatioSequence, Streak, TailState, Tick,
 };
 use crate::policy::Evident;
-use crate::record::Grounds;
+use crate::record::{Grounds, Unweighed};
 use crate::value::{Buckets, BySide, Counts, Measured, PodCounts, Reading, Window, millis};
 
 /// Of how many of stable's requests the bounds of its tail are fixed, before any of it is weighed.
@@ -43,12 +43,21 @@ pub(super) struct Weighing {
 }
 
 /// Follows the tail of the latency.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Tail {
-    /// Stable's requests so far, until they are enough to fix the bounds.
-    before: Option<Buckets>,
-    state: Option<TailState>,
-    live_ms: u64,
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Tail {
+    /// Gathers stable's requests until they are enough to fix the bounds.
+    Before(Option<Buckets>),
+    Weighed {
+        state: TailState,
+        live_ms: u64,
+    },
+}
+
+impl Default for Tail {
+    fn default() -> Self {
+        Self::Before(None)
+    }
 }
 
 impl Weighing {
@@ -103,8 +112,14 @@ impl Weighing {
         }
     }
 
-    pub(super) const fn requests(&self) -> BySide<Counts> {
-        self.requests
+    /// Returns the requests that were weighed by whether they failed, where any are.
+    pub(super) fn requests(&self, plan: &EvidencePlan) -> Option<BySide<Counts>> {
+        plan.weighs(Evident::Errors).then_some(self.requests)
+    }
+
+    /// Says why latency, which should be weighed, is not.
+    pub(super) fn unweighed(&self, plan: &EvidencePlan) -> Option<Unweighed> {
+        plan.latency.and_then(|_| self.tail.unweighed())
     }
 
     /// Returns what a person wants to know of a decision; not worked out at every look.
@@ -119,7 +134,10 @@ impl Weighing {
             grounds.one_pod =
                 self.pods.as_ref().and_then(|pods| pods.one_pod()).map(|pod| pod.name.to_string());
         }
-        grounds.bounds_ms = self.tail.bounds();
+        if let Some(tail) = self.tail.state() {
+            grounds.bounds_ms = tail.boundaries().collect();
+            grounds.slow = tail.slow();
+        }
         if let Some((_, of)) = &plan.combined {
             let name = |i: usize| of.get(i).map(|what| what.as_str().to_owned());
             grounds.culprits = self.combined.culprits().filter_map(name).collect();
@@ -142,35 +160,58 @@ impl Tail {
         else {
             return;
         };
-        let Some(state) = &mut self.state else { return self.fix(stable, measured.covered) };
-        let live = Duration::from_millis(self.live_ms);
-        // A window that was counted before changes nothing.
-        if state.add(&plan.limits, measured.covered, [stable, canary], live).is_ok() {
-            self.live_ms = self.live_ms.saturating_add(millis(measured.covered.length()));
+        match self {
+            Self::Before(before) => {
+                // Other buckets begin anew.
+                if !before.as_mut().is_some_and(|before| before.add(stable)) {
+                    *before = Some(stable.clone());
+                }
+                self.fix(measured.covered);
+            }
+            Self::Weighed { state, live_ms } => {
+                let live = Duration::from_millis(*live_ms);
+                // A window that was counted before changes nothing.
+                if state
+                    .add(&plan.limits, measured.covered, BySide { stable, canary }, live)
+                    .is_ok()
+                {
+                    *live_ms = live_ms.saturating_add(millis(measured.covered.length()));
+                }
+            }
         }
     }
 
-    /// Fixes the bounds by what is not weighed itself.
-    fn fix(&mut self, stable: &Buckets, covered: Window) {
-        // Other buckets begin anew.
-        if !self.before.as_mut().is_some_and(|before| before.add(stable)) {
-            self.before = Some(stable.clone());
-        }
-        let enough = |before: &&Buckets| before.total() >= ENOUGH_FOR_A_TAIL;
-        if let Some(before) = self.before.as_ref().filter(enough) {
-            self.state = TailState::fix(before, covered);
-        }
-        if self.state.is_some() {
-            self.before = None;
+    /// Fixes the bounds by what is not weighed itself, once that is enough.
+    fn fix(&mut self, covered: Window) {
+        let Self::Before(Some(before)) = self else { return };
+        if before.total() >= ENOUGH_FOR_A_TAIL
+            && let Some(state) = TailState::fix(before, covered)
+        {
+            *self = Self::Weighed { state, live_ms: 0 };
         }
     }
 
     fn evidence(&self) -> Evidence {
-        self.state.as_ref().map_or_else(|| EvidenceState::default().evidence(), TailState::evidence)
+        self.state().map_or_else(|| EvidenceState::default().evidence(), TailState::evidence)
     }
 
-    fn bounds(&self) -> Vec<f64> {
-        self.state.iter().flat_map(TailState::boundaries).collect()
+    const fn state(&self) -> Option<&TailState> {
+        match self {
+            Self::Before(_) => None,
+            Self::Weighed { state, .. } => Some(state),
+        }
+    }
+
+    /// Says why nothing is weighed, if so.
+    fn unweighed(&self) -> Option<Unweighed> {
+        let before = match self {
+            Self::Weighed { state, .. } => {
+                return (!state.is_seen()).then_some(Unweighed::OtherBounds);
+            }
+            Self::Before(before) => before,
+        };
+        let (seen, needed) = (before.as_ref().map_or(0, Buckets::total), ENOUGH_FOR_A_TAIL);
+        Some(if seen < needed { Unweighed::TooFew { seen, needed } } else { Unweighed::NoBound })
     }
 }
 
