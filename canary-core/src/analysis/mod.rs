@@ -41,4 +41,4 @@ pub use score::{grade, health_score};
 pub use sequence::{RatioBounds, RatioSequence};
 pub use starts::Starts;
 pub use tail::{Slow, TailState};
-pub use window::{Refused, Streak, Tick};
+pub use window::{Refused, Tick};

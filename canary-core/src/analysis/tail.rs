@@ -3,13 +3,11 @@
 //! A request is bad if it takes longer than a boundary of the histogram's buckets; the evidence is gathered at
 //! several boundaries and averaged. Quantiles are for people: two that lie in one bucket cannot be told apart.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
-use super::{
-    CombinedLimits, CombinedState, Evidence, EvidenceLimits, EvidenceState, Refused, Streak, Tick,
-};
+use super::evidence::Processes;
+use super::window::Streak;
+use super::{CombinedLimits, CombinedState, Evidence, EvidenceLimits, Refused};
 use crate::value::{Buckets, BySide, Counts, Window};
 
 /// How many boundaries are looked at.
@@ -33,7 +31,7 @@ pub struct TailState {
 struct Boundary {
     /// In milliseconds.
     bound: f64,
-    state: EvidenceState,
+    processes: Processes,
     /// All requests that were weighed here; those that took longer are the bad ones.
     requests: BySide<Counts>,
 }
@@ -62,28 +60,26 @@ impl TailState {
         let nth = |i: usize| eligible[i * (eligible.len() - 1) / (chosen - 1).max(1)];
         let boundary = |bound| Boundary {
             bound,
-            state: EvidenceState::default(),
+            processes: Processes::default(),
             requests: BySide::default(),
         };
         let boundaries: Vec<_> = (0..chosen).map(|i| boundary(nth(i))).collect();
-        let (combined, mut streak) = (CombinedState::default(), Streak::default());
-        let _empty_is_well = streak.pass(seen);
+        let (combined, streak) = (CombinedState::default(), Streak::after(seen.until));
         (!boundaries.is_empty()).then_some(Self { boundaries, combined, streak, seen: true })
     }
 
-    /// Adds both sides' requests of one covered window and returns the evidence after it; `live` is the time
-    /// since the first window that was added. A boundary that not both histograms have adds nothing.
+    /// Adds both sides' requests of one covered window and returns the evidence after it. A boundary that not both
+    /// histograms have adds nothing.
     ///
     /// # Errors
-    /// [`Refused`] where the window was counted before; then nothing changes.
+    /// [`Refused`] where the window covers no time, or a part of it was counted before; then nothing changes.
     pub fn add(
         &mut self,
         limits: &EvidenceLimits,
         covered: Window,
         sides: BySide<&Buckets>,
-        live: Duration,
     ) -> Result<Evidence, Refused> {
-        self.streak.pass(covered)?;
+        let live = self.streak.admit(covered)?;
         self.seen = false;
         for boundary in &mut self.boundaries {
             let slow = |side| slower_than(side, boundary.bound);
@@ -93,9 +89,9 @@ impl TailState {
             self.seen = true;
             boundary.requests.stable.add(stable);
             boundary.requests.canary.add(canary);
-            boundary.state.add(limits, Tick { stable, canary }, live);
+            boundary.processes.add(limits, BySide { stable, canary }, live);
         }
-        let parts = self.boundaries.iter().map(|boundary| boundary.state.evidence());
+        let parts = self.boundaries.iter().map(|boundary| boundary.processes.evidence());
         let equal = CombinedLimits::equal(self.boundaries.len(), limits.ln_odds());
         Ok(self.combined.add(&equal, parts))
     }
@@ -110,7 +106,7 @@ impl TailState {
     #[must_use]
     pub fn slow(&self) -> Option<Slow> {
         let weighed = self.boundaries.iter().filter(|boundary| boundary.requests.canary.total > 0);
-        let odds = |boundary: &Boundary| boundary.state.evidence().ln_odds();
+        let odds = |boundary: &Boundary| boundary.processes.evidence().ln_odds();
         let worst = weighed.max_by(|a, b| odds(a).total_cmp(&odds(b)))?;
         Some(Slow { bound_ms: worst.bound, requests: worst.requests })
     }

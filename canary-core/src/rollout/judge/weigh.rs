@@ -1,18 +1,16 @@
 //! What the evidence checks have weighed so far, and what it comes to.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use super::counted::counts;
 use super::plan::EvidencePlan;
 use crate::analysis::{
     CombinedState, Dispersion, Evidence, EvidenceState, NonInferiority, NonInferiorityLimits,
-    NonInferiorityState, PodEvidence, RatioSequence, Streak, TailState, Tick,
+    NonInferiorityState, PodEvidence, RatioSequence, Refused, TailState, Tick,
 };
 use crate::policy::Evident;
 use crate::record::{Grounds, Unweighed};
-use crate::value::{Buckets, BySide, Counts, Measured, PodCounts, Reading, Window, millis};
+use crate::value::{Buckets, BySide, Counts, Measured, PodCounts, Reading, Window};
 
 /// Of how many of stable's requests the bounds of its tail are fixed, before any of it is weighed.
 const ENOUGH_FOR_A_TAIL: u64 = 1_000;
@@ -22,10 +20,6 @@ const ENOUGH_FOR_A_TAIL: u64 = 1_000;
 pub(super) struct Weighing {
     state: EvidenceState,
     requests: BySide<Counts>,
-    /// The covered time since the first look that was weighed.
-    live_ms: u64,
-    #[serde(default)]
-    streak: Streak,
     /// The confidence sequence, which only people look at.
     #[serde(default)]
     ratio: RatioSequence,
@@ -48,10 +42,7 @@ pub(super) struct Weighing {
 enum Tail {
     /// Gathers stable's requests until they are enough to fix the bounds.
     Before(Option<Buckets>),
-    Weighed {
-        state: TailState,
-        live_ms: u64,
-    },
+    Weighed(TailState),
 }
 
 impl Default for Tail {
@@ -81,27 +72,33 @@ impl Weighing {
     }
 
     fn add_requests(&mut self, plan: &EvidencePlan, measured: &Measured) {
-        let Some(BySide { stable, canary }) = counts(&measured.sides) else { return };
-        let Ok(tick) = self.streak.admit(measured.covered, stable, canary) else { return };
-        let live = Duration::from_millis(self.live_ms);
-        if plan.weighs(Evident::Errors) {
-            self.state.add(&plan.limits, tick, live);
-            self.ratio.add(tick);
-            self.add_pods(plan, tick, live, measured);
+        let tick =
+            counts(&measured.sides).and_then(|sides| Tick::new(measured.covered, sides).ok());
+        let Some(tick) = tick.filter(|_| plan.weighs(Evident::Errors)) else { return };
+        // A window that was counted before changes nothing.
+        if self.add_errors(plan, tick, &measured.pods.canary).is_err() {
+            return;
         }
+        let _the_same_windows = self.ratio.add(tick);
+        self.dispersion.add(measured.pods.stable.iter().map(|pod| pod.counts));
+        let BySide { stable, canary } = tick.sides();
         self.requests.stable.add(stable);
         self.requests.canary.add(canary);
-        self.live_ms = self.live_ms.saturating_add(millis(measured.covered.length()));
     }
 
-    fn add_pods(&mut self, plan: &EvidencePlan, tick: Tick, live: Duration, measured: &Measured) {
-        // One that is alone at first may be the one that is bad among others later.
-        if !measured.pods.canary.is_empty() {
-            let served =
-                measured.pods.canary.iter().map(|PodCounts { name, counts, .. }| (name, *counts));
-            self.pods.get_or_insert_default().add(&plan.limits, tick, live, served);
+    /// Adds a tick to the evidence; where the source tells pods apart, to that of each pod, too. One that is alone
+    /// at first may be the one that is bad among others later.
+    fn add_errors(
+        &mut self,
+        plan: &EvidencePlan,
+        tick: Tick,
+        pods: &[PodCounts],
+    ) -> Result<Evidence, Refused> {
+        if pods.is_empty() && self.pods.is_none() {
+            return self.state.add(&plan.limits, tick);
         }
-        self.dispersion.add(measured.pods.stable.iter().map(|pod| pod.counts));
+        let served = pods.iter().map(|PodCounts { name, counts, .. }| (name, *counts));
+        self.pods.get_or_insert_default().add(&plan.limits, &mut self.state, tick, served)
     }
 
     /// Returns what all that is weighed comes to.
@@ -131,8 +128,11 @@ impl Weighing {
             grounds.ratio = Some(self.ratio.bounds(false_alarm));
             grounds.confidence = 1.0 - false_alarm;
             grounds.dispersion = Some(self.dispersion.factor()).filter(|factor| *factor > 1.0);
-            grounds.one_pod =
-                self.pods.as_ref().and_then(|pods| pods.one_pod()).map(|pod| pod.name.to_string());
+            grounds.one_pod = self
+                .pods
+                .as_ref()
+                .and_then(|pods| pods.one_pod(&self.state))
+                .map(|pod| pod.name.to_string());
         }
         if let Some(tail) = self.tail.state() {
             grounds.bounds_ms = tail.boundaries().collect();
@@ -168,15 +168,9 @@ impl Tail {
                 }
                 self.fix(measured.covered);
             }
-            Self::Weighed { state, live_ms } => {
-                let live = Duration::from_millis(*live_ms);
-                // A window that was counted before changes nothing.
-                if state
-                    .add(&plan.limits, measured.covered, BySide { stable, canary }, live)
-                    .is_ok()
-                {
-                    *live_ms = live_ms.saturating_add(millis(measured.covered.length()));
-                }
+            Self::Weighed(state) => {
+                let sides = BySide { stable, canary };
+                let _counted_before = state.add(&plan.limits, measured.covered, sides);
             }
         }
     }
@@ -187,7 +181,7 @@ impl Tail {
         if before.total() >= ENOUGH_FOR_A_TAIL
             && let Some(state) = TailState::fix(before, covered)
         {
-            *self = Self::Weighed { state, live_ms: 0 };
+            *self = Self::Weighed(state);
         }
     }
 
@@ -198,14 +192,14 @@ impl Tail {
     const fn state(&self) -> Option<&TailState> {
         match self {
             Self::Before(_) => None,
-            Self::Weighed { state, .. } => Some(state),
+            Self::Weighed(state) => Some(state),
         }
     }
 
     /// Says why nothing is weighed, if so.
     fn unweighed(&self) -> Option<Unweighed> {
         let before = match self {
-            Self::Weighed { state, .. } => {
+            Self::Weighed(state) => {
                 return (!state.is_seen()).then_some(Unweighed::OtherBounds);
             }
             Self::Before(before) => before,
@@ -219,15 +213,17 @@ impl Tail {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Acquittal {
     state: NonInferiorityState,
-    streak: Streak,
     requests: BySide<Counts>,
 }
 
 impl Acquittal {
     pub(super) fn add(&mut self, limits: &NonInferiorityLimits, measured: &Measured) {
-        let Some(BySide { stable, canary }) = counts(&measured.sides) else { return };
-        if let Ok(tick) = self.streak.admit(measured.covered, stable, canary) {
-            self.state.add(limits, tick);
+        let tick =
+            counts(&measured.sides).and_then(|sides| Tick::new(measured.covered, sides).ok());
+        let Some(tick) = tick else { return };
+        // A window that was counted before changes nothing.
+        if self.state.add(limits, tick).is_ok() {
+            let BySide { stable, canary } = tick.sides();
             self.requests.stable.add(stable);
             self.requests.canary.add(canary);
         }
