@@ -1,7 +1,6 @@
 //! The checks that weigh requests of both sides: the evidence and the hard limit.
 
 use super::metered::gravity;
-use super::plan::ObjectivePlan;
 use super::sight::{Said, Sight};
 use crate::analysis;
 use crate::policy::Evident;
@@ -67,14 +66,14 @@ pub(super) fn as_good(sight: &Sight<'_>, i: usize) -> (Verdict, Finding) {
 }
 
 /// Says whether the stage's own requests of the canary are evidence that it misses an objective.
-pub(super) fn objective(sight: &Sight<'_>, plan: &ObjectivePlan) -> (Verdict, Finding) {
+pub(super) fn objective(sight: &Sight<'_>, i: usize) -> (Verdict, Finding) {
+    let (Some(requests), Some(plan)) = (sight.objectives.get(i), sight.plan.objectives.get(i))
+    else {
+        return (Verdict::NotApplicable, Finding::Nothing);
+    };
     if let Err(missing) = canary_counts(sight.said(0)) {
         return missing.into();
     }
-    let stage = sight.tracks.first().map(|track| track.stage.view().sides);
-    let Some(Reading::Counts(requests)) = stage.map(|sides| &sides.canary) else {
-        return (Verdict::NoData, Finding::Nothing);
-    };
     let ln_odds = plan.objective.ln_evidence(*requests);
     let finding = Finding::Objective {
         requests: *requests,
