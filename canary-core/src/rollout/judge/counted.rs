@@ -94,11 +94,13 @@ pub(super) fn hard_limit(weight: Weight, said: Said<'_>) -> (Verdict, Finding) {
         Ok(requests) => requests,
         Err(missing) => return missing.into(),
     };
-    match analysis::hard_limit(requests.stable, requests.canary) {
-        Some(true) => (Verdict::Fail, Finding::HardLimit { requests }),
+    let verdict = match analysis::hard_limit(requests.stable, requests.canary) {
+        Some(true) => Verdict::Fail,
+        None if requests.stable.total == 0 => Verdict::NotApplicable,
         // Too few to judge are not against the canary.
-        Some(false) | None => (Verdict::Pass, Finding::HardLimit { requests }),
-    }
+        Some(false) | None => Verdict::Pass,
+    };
+    (verdict, Finding::HardLimit { requests })
 }
 
 /// Says why there is nothing to judge.

@@ -154,3 +154,13 @@ fn too_few_requests_are_not_at_the_hard_limit() {
     let told = found(&judged, "hard-limit").to_string();
     assert!(told.contains("100 % of 19 requests") && told.contains("half of 20 or more"), "{told}");
 }
+
+#[test]
+fn without_requests_of_stable_there_is_nothing_to_hold_the_hard_limit_against() {
+    let mut spec = spec(vec![]);
+    spec.hard_limit = true;
+    let mut bench = Bench::with(spec);
+    let judged = bench.look(|_| Ok((counts(0, 0), counts(100, 100))));
+    let seen = (verdict(&judged, "hard-limit"), ruling(&judged));
+    assert_eq!(seen, (Verdict::NotApplicable, Ruling::GoOn));
+}
