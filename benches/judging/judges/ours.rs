@@ -1,9 +1,7 @@
 //! Our rule: the evidence and the hard limit, as a rollout judges them.
 
-use std::time::Duration;
-
-use canary_core::analysis::{EvidenceLimits, EvidenceState, Starts, Streak, hard_limit};
-use canary_core::value::Window;
+use canary_core::analysis::{EvidenceLimits, EvidenceState, Starts, Tick, hard_limit};
+use canary_core::value::{BySide, Timestamp, Window};
 
 use super::super::{Requests, TICK, TICKS};
 use super::Judge;
@@ -14,8 +12,7 @@ use super::Judge;
 pub(crate) struct Ours {
     limits: EvidenceLimits,
     state: EvidenceState,
-    streak: Streak,
-    live: Duration,
+    seen_to: Timestamp,
 }
 
 impl Ours {
@@ -23,18 +20,17 @@ impl Ours {
         // All of the stages are below 100 %.
         let mixed = TICK.saturating_mul(u32::try_from(TICKS).unwrap_or(u32::MAX));
         let limits = EvidenceLimits::new(1.25, 0.01, Starts::over(mixed));
-        let (state, streak) = (EvidenceState::default(), Streak::default());
-        Self { limits, state, streak, live: Duration::ZERO }
+        Self { limits, state: EvidenceState::default(), seen_to: Timestamp::EPOCH }
     }
 }
 
 impl Judge for Ours {
     fn look(&mut self, seen: Requests) -> bool {
-        let after = self.streak.until();
-        let covered = Window::new(after, after + TICK);
-        let Ok(tick) = self.streak.admit(covered, seen.stable, seen.canary) else { return false };
-        let evidence = self.state.add(&self.limits, tick, self.live);
-        self.live += TICK;
+        let covered = Window::new(self.seen_to, self.seen_to + TICK);
+        self.seen_to = covered.until;
+        let sides = BySide { stable: seen.stable, canary: seen.canary };
+        let added = Tick::new(covered, sides).and_then(|tick| self.state.add(&self.limits, tick));
+        let Ok(evidence) = added else { return false };
         evidence.convicted || hard_limit(seen.stable, seen.canary) == Some(true)
     }
 }

@@ -23,7 +23,9 @@ use serde::{Deserialize, Serialize};
 
 use super::bet::Bet;
 use super::log::{add_exp, log_mass, mean_exp_plus};
-use super::{Starts, Tick};
+use super::window::Streak;
+use super::{Refused, Starts, Tick};
+use crate::value::{BySide, Counts};
 
 /// How many times worse than the null the alternatives of the ratio and the cluster process are.
 pub(super) const RATIOS: [f64; 8] = [1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
@@ -82,8 +84,15 @@ impl EvidenceLimits {
 }
 
 /// Weighs the evidence over a whole rollout; small and `Copy`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EvidenceState {
+    processes: Processes,
+    streak: Streak,
+}
+
+/// The three processes by themselves: who feeds them sees to it that no request counts twice.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Processes {
     ratio: [f64; 8],
     tick: [f64; 7],
     cluster: [f64; 8],
@@ -98,7 +107,7 @@ pub struct EvidenceState {
     convicted: bool,
 }
 
-impl Default for EvidenceState {
+impl Default for Processes {
     fn default() -> Self {
         // `f64::MIN` stands for ln 0, since JSON knows no infinity.
         Self {
@@ -151,35 +160,82 @@ impl Evidence {
     /// they are those that convicted it, whatever came since.
     #[must_use]
     pub fn odds(&self) -> f64 {
+        libm::exp(self.ln_odds().min(700.0))
+    }
+
+    /// Returns the same as a natural logarithm.
+    pub(super) fn ln_odds(&self) -> f64 {
         let [ratio, others] = match self.convicted {
             true => self.ln_highest,
             false => [self.ln_ratio, mean_of_two(self.ln_tick, self.ln_cluster)],
         };
-        libm::exp(ratio.min(others).min(700.0))
+        ratio.min(others)
     }
 }
 
 impl EvidenceState {
-    /// Adds one tick's counts and returns the evidence after it.
+    /// Adds one tick's counts and returns the evidence after it. A tick in which one side has no requests adds
+    /// nothing.
     ///
-    /// `live` is the time since the first tick that was added. A tick in which one side has no requests adds nothing.
-    pub fn add(&mut self, limits: &EvidenceLimits, tick: Tick, live: Duration) -> Evidence {
-        self.add_dispersed(limits, tick, live, 1.0)
+    /// # Errors
+    /// [`Refused::Overlap`] where a part of the window was counted before; then nothing changes.
+    pub fn add(&mut self, limits: &EvidenceLimits, tick: Tick) -> Result<Evidence, Refused> {
+        self.add_dispersed(limits, tick, 1.0)
     }
 
     /// Adds one tick's counts where errors scatter more than independent ones: what the ratio process gains is
     /// divided by `factor` (1 or more), the [`Dispersion`](super::Dispersion) of the ticks before this one.
+    ///
+    /// # Errors
+    /// As for [`add`](Self::add).
     pub fn add_dispersed(
         &mut self,
         limits: &EvidenceLimits,
         tick: Tick,
+        factor: f64,
+    ) -> Result<Evidence, Refused> {
+        let live = self.admit(tick)?;
+        Ok(self.processes.add_dispersed(limits, tick.sides(), live, factor))
+    }
+
+    /// Lets a tick in whose requests are added next, and returns the covered time before it.
+    pub(super) fn admit(&mut self, tick: Tick) -> Result<Duration, Refused> {
+        self.streak.admit(tick.covered())
+    }
+
+    pub(super) const fn processes(&mut self) -> &mut Processes {
+        &mut self.processes
+    }
+
+    /// Returns the evidence so far.
+    #[must_use]
+    pub const fn evidence(&self) -> Evidence {
+        self.processes.evidence()
+    }
+}
+
+impl Processes {
+    /// Adds one window's counts; `live` is the covered time before it.
+    pub(super) fn add(
+        &mut self,
+        limits: &EvidenceLimits,
+        sides: BySide<Counts>,
+        live: Duration,
+    ) -> Evidence {
+        self.add_dispersed(limits, sides, live, 1.0)
+    }
+
+    fn add_dispersed(
+        &mut self,
+        limits: &EvidenceLimits,
+        sides: BySide<Counts>,
         live: Duration,
         factor: f64,
     ) -> Evidence {
         self.start_due(limits, live);
         let part = 1.0 / factor.max(1.0);
         // Most ticks see no error, and say nothing.
-        if let Some(bet) = Bet::new(limits.ratio, tick.canary, tick.stable) {
+        if let Some(bet) = Bet::new(limits.ratio, sides.canary, sides.stable) {
             for (i, multiple) in RATIOS.into_iter().enumerate() {
                 let gain = bet.ratio(multiple, limits.ln_ratios[i]);
                 self.ratio[i] = finite(self.ratio[i] + gain * part);
@@ -214,9 +270,7 @@ impl EvidenceState {
         }
     }
 
-    /// Returns the evidence so far.
-    #[must_use]
-    pub const fn evidence(&self) -> Evidence {
+    pub(super) const fn evidence(&self) -> Evidence {
         Evidence::of(self.ln, self.highest, self.convicted)
     }
 }

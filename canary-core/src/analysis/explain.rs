@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::RatioBounds;
+use super::{RatioBounds, Slow};
+use crate::policy::Unit;
 use crate::value::{BySide, Counts};
 
 /// Says what the evidence is, for people.
@@ -82,6 +83,15 @@ impl fmt::Display for RatioBounds {
             (None, _) if self.lower > 0.0 => write!(f, "at least {lower}"),
             (None, _) => f.write_str("unknown"),
         }
+    }
+}
+
+/// Writes `the canary answers 12% of requests slower than 300 ms, stable 2%`.
+impl fmt::Display for Slow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (canary, stable) = (Rate(self.requests.canary), Rate(self.requests.stable));
+        let bound = Unit::Millis.show(self.bound_ms);
+        write!(f, "the canary answers {canary} of requests slower than {bound}, stable {stable}")
     }
 }
 

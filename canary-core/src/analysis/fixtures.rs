@@ -1,14 +1,20 @@
 //! What the tests of this room share.
 
 use super::Tick;
-use crate::value::Counts;
+use crate::value::{BySide, Counts, Timestamp, Window};
 
 pub(super) fn counts(total: u64, bad: u64) -> Counts {
     Counts::new(total, bad).unwrap()
 }
 
-pub(super) fn tick((n_c, k_c, n_b, k_b): (u64, u64, u64, u64)) -> Tick {
-    Tick { canary: counts(n_c, k_c), stable: counts(n_b, k_b) }
+pub(super) fn sides((n_c, k_c, n_b, k_b): (u64, u64, u64, u64)) -> BySide<Counts> {
+    BySide { stable: counts(n_b, k_b), canary: counts(n_c, k_c) }
+}
+
+/// Both sides' requests of this minute.
+pub(super) fn tick(minute: usize, requests: (u64, u64, u64, u64)) -> Tick {
+    let at = |minute: usize| Timestamp::from_millis(60_000 * minute as u64);
+    Tick::new(Window::new(at(minute), at(minute + 1)), sides(requests)).unwrap()
 }
 
 /// Eight ticks with what there may be: no errors, no requests, and a weight that changes.

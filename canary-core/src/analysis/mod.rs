@@ -40,5 +40,5 @@ pub use proportions::worse_by_chance;
 pub use score::{grade, health_score};
 pub use sequence::{RatioBounds, RatioSequence};
 pub use starts::Starts;
-pub use tail::TailState;
-pub use window::{Refused, Streak, Tick};
+pub use tail::{Slow, TailState};
+pub use window::{Refused, Tick};

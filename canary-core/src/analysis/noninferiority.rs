@@ -6,9 +6,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Tick;
 use super::bet::Bet;
 use super::log::mean_exp_plus;
+use super::window::Streak;
+use super::{Refused, Tick};
+use crate::value::BySide;
 
 /// How many times better than the null the alternatives are.
 const RATIOS: [f64; 7] = [1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0];
@@ -43,6 +45,7 @@ pub struct NonInferiorityState {
     ln: [f64; 2],
     /// Whether each process has reached its limit now: a good hour is no evidence for what the canary is since.
     reached: [bool; 2],
+    streak: Streak,
 }
 
 /// Tells how strong the evidence for the canary is, as odds in natural logarithms.
@@ -60,8 +63,17 @@ pub struct NonInferiority {
 impl NonInferiorityState {
     /// Adds one tick's counts and returns the evidence after it. A tick in which one side has no requests, or
     /// nothing failed, adds nothing.
-    pub fn add(&mut self, limits: &NonInferiorityLimits, tick: Tick) -> NonInferiority {
-        if let Some(bet) = Bet::new(limits.ratio, tick.stable, tick.canary) {
+    ///
+    /// # Errors
+    /// [`Refused::Overlap`] where a part of the window was counted before; then nothing changes.
+    pub fn add(
+        &mut self,
+        limits: &NonInferiorityLimits,
+        tick: Tick,
+    ) -> Result<NonInferiority, Refused> {
+        self.streak.admit(tick.covered())?;
+        let BySide { stable, canary } = tick.sides();
+        if let Some(bet) = Bet::new(limits.ratio, stable, canary) {
             for (i, multiple) in RATIOS.into_iter().enumerate() {
                 let gains = (bet.ratio(multiple, limits.ln_ratios[i]), bet.tick(multiple));
                 self.ratio[i] = (self.ratio[i] + gains.0).max(f64::MIN);
@@ -70,7 +82,7 @@ impl NonInferiorityState {
             self.ln = [&self.ratio, &self.tick].map(|m| mean_exp_plus(m, f64::NEG_INFINITY));
             self.reached = self.ln.map(|ln| ln >= limits.ln_odds);
         }
-        self.evidence()
+        Ok(self.evidence())
     }
 
     /// Returns the evidence so far.

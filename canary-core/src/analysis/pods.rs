@@ -5,14 +5,13 @@
 //! version".
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::bet::Bet;
-use super::evidence::RATIOS;
+use super::evidence::{Processes, RATIOS};
 use super::log::mean_exp_plus;
-use super::{Evidence, EvidenceLimits, EvidenceState, Tick};
+use super::{Evidence, EvidenceLimits, EvidenceState, Refused, Tick};
 use crate::value::Counts;
 
 /// How many pods are followed. Of more than these, one has too little traffic to be the reason.
@@ -24,7 +23,6 @@ const MISNAMED: f64 = 0.1;
 /// Weighs the evidence against a canary that runs in several pods.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PodEvidence {
-    all: EvidenceState,
     /// All of the canary's requests.
     requests: u64,
     /// The first pods that were seen.
@@ -36,7 +34,7 @@ struct Pod {
     name: Arc<str>,
     requests: u64,
     /// The evidence of the other pods.
-    without: EvidenceState,
+    without: Processes,
     /// The ratio process of this pod's requests against those of the others, by alternative.
     apart: [f64; RATIOS.len()],
 }
@@ -54,30 +52,31 @@ pub struct OnePod {
 }
 
 impl PodEvidence {
-    /// Adds one tick's counts, and which of the canary's requests each of its pods served, and returns the
-    /// evidence of all. `live` is the time since the first tick that was added, as for [`EvidenceState::add`].
+    /// Adds one tick's counts to the evidence of all pods, and follows which of the canary's requests each of them
+    /// served. Returns the evidence of all.
     ///
     /// The first sixteen pods are followed by name; memory is only asked for when one is new.
+    ///
+    /// # Errors
+    /// As for [`EvidenceState::add`].
     pub fn add<'a>(
         &mut self,
         limits: &EvidenceLimits,
+        all: &mut EvidenceState,
         tick: Tick,
-        live: Duration,
         pods: impl IntoIterator<Item = (&'a Arc<str>, Counts)> + Clone,
-    ) -> Evidence {
+    ) -> Result<Evidence, Refused> {
+        let live = all.admit(tick)?;
         for (name, _) in pods.clone() {
             if self.pods.len() < MOST && self.pods.iter().all(|pod| pod.name != *name) {
                 // Until now there was nothing of it to leave out.
-                self.pods.push(Pod {
-                    name: Arc::clone(name),
-                    requests: 0,
-                    without: self.all,
-                    apart: [0.0; RATIOS.len()],
-                });
+                let without = *all.processes();
+                let (name, apart) = (Arc::clone(name), [0.0; RATIOS.len()]);
+                self.pods.push(Pod { name, requests: 0, without, apart });
             }
         }
         for pod in &mut self.pods {
-            let (mut own, mut others) = (Counts::default(), tick);
+            let (mut own, mut others) = (Counts::default(), tick.sides());
             for (_, served) in pods.clone().into_iter().filter(|(name, _)| pod.name == **name) {
                 own.add(served);
             }
@@ -87,22 +86,16 @@ impl PodEvidence {
             pod.without.add(limits, others, live);
             pod.set_apart(limits, own, others.canary);
         }
-        self.requests = self.requests.saturating_add(tick.canary.total);
-        self.all.add(limits, tick, live)
+        self.requests = self.requests.saturating_add(tick.sides().canary.total);
+        Ok(all.processes().add(limits, tick.sides(), live))
     }
 
-    /// Returns the evidence of all pods so far.
-    #[must_use]
-    pub const fn evidence(&self) -> Evidence {
-        self.all.evidence()
-    }
-
-    /// Names the pod that the evidence is against: it convicts the canary, but not without this pod, and the pod
+    /// Names the pod that the evidence of all pods is against: it convicts the canary, but not without this pod, and the pod
     /// fails more than the others. Pods that are alike fail differently by chance; so where the version is bad and
     /// its pods began together, one of them is ever named in at most one rollout of ten.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
-    pub fn one_pod(&self) -> Option<OnePod> {
+    pub fn one_pod(&self, all: &EvidenceState) -> Option<OnePod> {
         let apart = |pod: &Pod| mean_exp_plus(&pod.apart, f64::NEG_INFINITY);
         let (ln_apart, worst) = self
             .pods
@@ -112,7 +105,7 @@ impl PodEvidence {
         let others = worst.without.evidence();
         // Each of the pods could have been the worst.
         let needed = libm::log(self.pods.len() as f64 / MISNAMED);
-        let one = self.all.evidence().convicted && !others.convicted && ln_apart >= needed;
+        let one = all.evidence().convicted && !others.convicted && ln_apart >= needed;
         let share = worst.requests as f64 / self.requests.max(1) as f64;
         one.then(|| OnePod { name: Arc::clone(&worst.name), others, share })
     }

@@ -12,9 +12,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Tick;
 use super::evidence::RATIOS;
 use super::log::mean_exp_plus;
+use super::window::Streak;
+use super::{Refused, Tick};
 
 /// How many different shares are kept apart.
 const CELLS: usize = 32;
@@ -35,6 +36,7 @@ pub struct RatioSequence {
     bad_stable: f64,
     /// By how much `ln L` may be too low.
     slack: f64,
+    streak: Streak,
 }
 
 /// Says between which ratios the canary's error rate is of stable's.
@@ -60,20 +62,26 @@ struct Cell {
 
 impl RatioSequence {
     /// Adds one tick. One in which a side has no requests, or nothing failed, says nothing.
+    ///
+    /// # Errors
+    /// [`Refused::Overlap`] where a part of the window was counted before; then nothing changes.
     #[expect(
         clippy::cast_precision_loss,
         reason = "counts up to 2^53 are exact, beyond that the tolerance is relative"
     )]
-    pub fn add(&mut self, tick: Tick) {
-        let (canary, stable) = (tick.canary.total as f64, tick.stable.total as f64);
-        let (bad_canary, bad_stable) = (tick.canary.bad as f64, tick.stable.bad as f64);
+    pub fn add(&mut self, tick: Tick) -> Result<(), Refused> {
+        self.streak.admit(tick.covered())?;
+        let sides = tick.sides();
+        let (canary, stable) = (sides.canary.total as f64, sides.stable.total as f64);
+        let (bad_canary, bad_stable) = (sides.canary.bad as f64, sides.stable.bad as f64);
         let (n, bad) = (canary + stable, bad_canary + bad_stable);
         if canary == 0.0 || stable == 0.0 || bad == 0.0 {
-            return;
+            return Ok(());
         }
         self.bad_canary += bad_canary;
         self.bad_stable += bad_stable;
         self.put(Cell { w: canary / n, rest: stable / n, bad });
+        Ok(())
     }
 
     /// Returns the bounds that hold at all times at once with probability `1 − alpha`, where the ratio is
@@ -234,12 +242,13 @@ struct Saved {
     cells: Vec<Cell>,
     bad: (f64, f64),
     slack: f64,
+    streak: Streak,
 }
 
 impl From<RatioSequence> for Saved {
     fn from(sequence: RatioSequence) -> Self {
-        let RatioSequence { cells, used, bad_canary, bad_stable, slack } = sequence;
-        Self { cells: cells[..used].to_vec(), bad: (bad_canary, bad_stable), slack }
+        let RatioSequence { cells, used, bad_canary, bad_stable, slack, streak } = sequence;
+        Self { cells: cells[..used].to_vec(), bad: (bad_canary, bad_stable), slack, streak }
     }
 }
 
@@ -257,7 +266,8 @@ impl TryFrom<Saved> for RatioSequence {
         let mut cells = [Cell::default(); CELLS];
         cells[..used].copy_from_slice(&saved.cells);
         let (bad_canary, bad_stable) = saved.bad;
-        Ok(Self { cells, used, bad_canary, bad_stable, slack: saved.slack })
+        let Saved { slack, streak, .. } = saved;
+        Ok(Self { cells, used, bad_canary, bad_stable, slack, streak })
     }
 }
 

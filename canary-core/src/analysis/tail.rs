@@ -3,14 +3,12 @@
 //! A request is bad if it takes longer than a boundary of the histogram's buckets; the evidence is gathered at
 //! several boundaries and averaged. Quantiles are for people: two that lie in one bucket cannot be told apart.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
-use super::{
-    CombinedLimits, CombinedState, Evidence, EvidenceLimits, EvidenceState, Refused, Streak, Tick,
-};
-use crate::value::{Buckets, Counts, Window};
+use super::evidence::Processes;
+use super::window::Streak;
+use super::{CombinedLimits, CombinedState, Evidence, EvidenceLimits, Refused};
+use crate::value::{Buckets, BySide, Counts, Window};
 
 /// How many boundaries are looked at.
 const MOST: usize = 8;
@@ -25,13 +23,27 @@ pub struct TailState {
     boundaries: Vec<Boundary>,
     combined: CombinedState,
     streak: Streak,
+    /// Whether both sides had any of the boundaries in the last window.
+    seen: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Boundary {
     /// In milliseconds.
     bound: f64,
-    state: EvidenceState,
+    processes: Processes,
+    /// All requests that were weighed here; those that took longer are the bad ones.
+    requests: BySide<Counts>,
+}
+
+/// Says how many requests took longer than one bound.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Slow {
+    /// The bound in milliseconds.
+    pub bound_ms: f64,
+    /// Both sides' requests; those that took longer are the bad ones.
+    pub requests: BySide<Counts>,
 }
 
 impl TailState {
@@ -46,34 +58,57 @@ impl TailState {
         let eligible = eligible(stable);
         let chosen = eligible.len().min(MOST);
         let nth = |i: usize| eligible[i * (eligible.len() - 1) / (chosen - 1).max(1)];
-        let boundary = |bound| Boundary { bound, state: EvidenceState::default() };
+        let boundary = |bound| Boundary {
+            bound,
+            processes: Processes::default(),
+            requests: BySide::default(),
+        };
         let boundaries: Vec<_> = (0..chosen).map(|i| boundary(nth(i))).collect();
-        let (combined, mut streak) = (CombinedState::default(), Streak::default());
-        let _empty_is_well = streak.pass(seen);
-        (!boundaries.is_empty()).then_some(Self { boundaries, combined, streak })
+        let (combined, streak) = (CombinedState::default(), Streak::after(seen.until));
+        (!boundaries.is_empty()).then_some(Self { boundaries, combined, streak, seen: true })
     }
 
-    /// Adds both sides' requests of one covered window and returns the evidence after it; `live` is the time
-    /// since the first window that was added. A boundary that a histogram does not have adds nothing.
+    /// Adds both sides' requests of one covered window and returns the evidence after it. A boundary that not both
+    /// histograms have adds nothing.
     ///
     /// # Errors
-    /// [`Refused`] where the window was counted before; then nothing changes.
+    /// [`Refused`] where the window covers no time, or a part of it was counted before; then nothing changes.
     pub fn add(
         &mut self,
         limits: &EvidenceLimits,
         covered: Window,
-        [stable, canary]: [&Buckets; 2],
-        live: Duration,
+        sides: BySide<&Buckets>,
     ) -> Result<Evidence, Refused> {
-        self.streak.pass(covered)?;
+        let live = self.streak.admit(covered)?;
+        self.seen = false;
         for boundary in &mut self.boundaries {
             let slow = |side| slower_than(side, boundary.bound);
-            let tick = Tick { stable: slow(stable), canary: slow(canary) };
-            boundary.state.add(limits, tick, live);
+            let (Some(stable), Some(canary)) = (slow(sides.stable), slow(sides.canary)) else {
+                continue;
+            };
+            self.seen = true;
+            boundary.requests.stable.add(stable);
+            boundary.requests.canary.add(canary);
+            boundary.processes.add(limits, BySide { stable, canary }, live);
         }
-        let parts = self.boundaries.iter().map(|boundary| boundary.state.evidence());
+        let parts = self.boundaries.iter().map(|boundary| boundary.processes.evidence());
         let equal = CombinedLimits::equal(self.boundaries.len(), limits.ln_odds());
         Ok(self.combined.add(&equal, parts))
+    }
+
+    /// Tells whether both sides' histograms had any of the boundaries in the last window.
+    #[must_use]
+    pub const fn is_seen(&self) -> bool {
+        self.seen
+    }
+
+    /// Returns what was seen at the boundary that speaks most against the canary; `None` where nothing was weighed.
+    #[must_use]
+    pub fn slow(&self) -> Option<Slow> {
+        let weighed = self.boundaries.iter().filter(|boundary| boundary.requests.canary.total > 0);
+        let odds = |boundary: &Boundary| boundary.processes.evidence().ln_odds();
+        let worst = weighed.max_by(|a, b| odds(a).total_cmp(&odds(b)))?;
+        Some(Slow { bound_ms: worst.bound, requests: worst.requests })
     }
 
     /// Returns the evidence so far.
@@ -92,15 +127,18 @@ impl TailState {
 #[expect(clippy::cast_precision_loss, reason = "a share needs no 53 bits")]
 fn eligible(stable: &Buckets) -> Vec<f64> {
     let all = stable.total() as f64;
-    let share = |i: usize| stable.beyond(i) as f64 / all;
-    let bounds = stable.bounds().iter().enumerate();
-    bounds.filter(|(i, _)| TAIL.contains(&share(*i))).map(|(_, bound)| *bound).collect()
+    let mut beyond = stable.total();
+    let is_tail = |(_, count): &(&f64, &u64)| {
+        beyond = beyond.saturating_sub(**count);
+        TAIL.contains(&(beyond as f64 / all))
+    };
+    stable.bounds().iter().zip(stable.counts()).filter(is_tail).map(|(bound, _)| *bound).collect()
 }
 
-/// Counts the requests that took longer than a bound as the bad ones; none at all without such a bound.
-fn slower_than(side: &Buckets, bound: f64) -> Counts {
-    let at = side.bounds().binary_search_by(|other| other.total_cmp(&bound));
-    at.map_or_else(|_| Counts::default(), |at| side.slower_than(at))
+/// Counts the requests that took longer than a bound as the bad ones; `None` without such a bound.
+fn slower_than(side: &Buckets, bound: f64) -> Option<Counts> {
+    let at = side.bounds().binary_search_by(|other| other.total_cmp(&bound)).ok()?;
+    Some(side.slower_than(at))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::RatioBounds;
+use super::{Grounds, Unweighed};
 use crate::policy::{Comparison, Metric, Then};
 use crate::value::{BySide, Counts, Failure, GateName, Reading, Signal};
 
@@ -159,8 +159,12 @@ pub enum Finding {
     },
     /// Evidence since the first weight.
     Evidence {
-        /// Requests that were weighed.
-        requests: BySide<Counts>,
+        /// Requests that were weighed by whether they failed; `None` where latency alone is weighed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        requests: Option<BySide<Counts>>,
+        /// Why latency, which should be weighed, is not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unweighed: Option<Unweighed>,
         /// The odds against the canary.
         odds: f64,
         /// The odds that convict.
@@ -260,30 +264,6 @@ impl Finding {
             _ => None,
         }
     }
-}
-
-/// Says what is behind a decision by evidence.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Grounds {
-    /// Between how many times stable's error rate the canary's lies, where errors were weighed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ratio: Option<RatioBounds>,
-    /// How sure that is, 0 to 1.
-    #[serde(default)]
-    pub confidence: f64,
-    /// The bounds of the histogram at which latency was weighed, in milliseconds.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub bounds_ms: Vec<f64>,
-    /// Of several things that were weighed, those that convict by themselves.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub culprits: Vec<String>,
-    /// The one pod without which there would be no such evidence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub one_pod: Option<String>,
-    /// How many times more stable's errors scatter among its pods than independent ones would, where they do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dispersion: Option<f64>,
 }
 
 /// Says how the parts of a check are put together.

@@ -59,7 +59,10 @@ fn in_words(verdict: Verdict, finding: &Finding) -> &'static str {
             Finding::Ranks { .. } => "has too few looks to judge",
             _ => "has too few requests to judge",
         },
-        Verdict::Pending => "waits for newer samples",
+        Verdict::Pending => match finding {
+            Finding::Evidence { .. } => "cannot be told yet",
+            _ => "waits for newer samples",
+        },
         Verdict::NotApplicable => match finding {
             Finding::AsGood { .. } => "is not asked yet",
             _ => "does not apply",

@@ -6,6 +6,7 @@
 mod check;
 mod combined;
 mod findings;
+mod grounds;
 mod outcome;
 mod show;
 mod weighed;
@@ -13,9 +14,8 @@ mod weighed;
 pub(crate) use findings::rate;
 pub(crate) use weighed::Odds;
 
-pub use check::{
-    CheckResult, Combination, Finding, Grounds, PartResult, PartScore, Silent, Verdict,
-};
+pub use check::{CheckResult, Combination, Finding, PartResult, PartScore, Silent, Verdict};
+pub use grounds::{Grounds, Unweighed};
 pub use outcome::{Outcome, Reason};
 
 use serde::{Deserialize, Serialize};

@@ -3,16 +3,17 @@
 use std::fmt;
 
 use super::findings::{failures, rate, shown};
-use super::{Finding, Grounds};
+use super::{Finding, Grounds, Unweighed};
 use crate::analysis::Explained;
-use crate::policy::Unit;
+use crate::policy::{Evident, Unit};
 use crate::value::{BySide, Counts};
 
 /// Writes a finding of statistics; any other is none of its business.
 pub(super) fn tell(finding: &Finding, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match finding {
-        Finding::Evidence { requests, odds, needed, grounds } => {
-            evidence(f, requests, (*odds, *needed), grounds.as_deref())
+        Finding::Evidence { requests, unweighed, odds, needed, grounds } => {
+            evidence(f, requests.as_ref(), (*odds, *needed), grounds.as_deref())?;
+            unweighed.iter().try_for_each(|why| write!(f, "; {why}"))
         }
         Finding::AsGood { requests, ratio, odds, needed } => {
             failures(f, requests)?;
@@ -54,22 +55,33 @@ pub(super) fn tell(finding: &Finding, f: &mut fmt::Formatter<'_>) -> fmt::Result
     }
 }
 
-/// Writes what the evidence is, and what it rests on.
+/// Writes what the evidence is, and what it rests on; what convicts comes first.
 fn evidence(
     f: &mut fmt::Formatter<'_>,
-    requests: &BySide<Counts>,
+    requests: Option<&BySide<Counts>>,
     (odds, needed): (f64, f64),
     grounds: Option<&Grounds>,
 ) -> fmt::Result {
-    match grounds.and_then(|grounds| Some((grounds.ratio?, grounds.confidence))) {
-        Some((bounds, confidence)) => {
+    let slow = grounds.and_then(|grounds| grounds.slow);
+    let by_errors = grounds.is_some_and(|grounds| grounds.culprits == [Evident::Errors.as_str()]);
+    if let Some(slow) = slow.filter(|_| !by_errors) {
+        write!(f, "{slow}; ")?;
+    }
+    match (requests, grounds.and_then(|grounds| Some((grounds.ratio?, grounds.confidence)))) {
+        (Some(requests), Some((bounds, confidence))) => {
             write!(f, "{}", Explained::new(*requests, bounds, confidence, odds, needed))?;
         }
-        None => {
-            failures(f, requests)?;
+        (requests, _) => {
+            if let Some(requests) = requests {
+                failures(f, requests)?;
+                f.write_str("; ")?;
+            }
             let odds = Odds(odds);
-            write!(f, "; evidence {odds} against the canary, {needed:.0} : 1 takes it back")?;
+            write!(f, "evidence {odds} against the canary, {needed:.0} : 1 takes it back")?;
         }
+    }
+    if let Some(slow) = slow.filter(|_| by_errors) {
+        write!(f, "; {slow}")?;
     }
     grounds.map_or(Ok(()), |grounds| rest(f, grounds))
 }
@@ -97,6 +109,25 @@ fn rest(f: &mut fmt::Formatter<'_>, grounds: &Grounds) -> fmt::Result {
             "; stable's errors scatter {factor:.1} times as much among its pods as by chance"
         ),
         None => Ok(()),
+    }
+}
+
+/// Writes `latency is not weighed yet: its bounds are fixed by stable's first 1000 requests, and there are 400`.
+impl fmt::Display for Unweighed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooFew { seen, needed } => write!(
+                f,
+                "latency is not weighed yet: its bounds are fixed by stable's first {needed} requests, and there are \
+                 {seen}"
+            ),
+            Self::NoBound => f.write_str(
+                "latency is not weighed: beyond no bound of the histogram lie 0.1 % to 25 % of stable's requests",
+            ),
+            Self::OtherBounds => f.write_str(
+                "latency is not weighed: the two sides' histograms share none of the bounds that were fixed",
+            ),
+        }
     }
 }
 

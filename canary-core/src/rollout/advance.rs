@@ -107,14 +107,6 @@ impl Rollout {
         }
     }
 
-    /// Returns the milliseconds of a window in which somebody looked: downtime counts for nothing.
-    pub(super) fn observed(&self, window: Window) -> u64 {
-        let blind = self.state.blind.map_or(Duration::ZERO, |blind| {
-            blind.until.min(window.until).since(blind.after.max(window.after))
-        });
-        millis(window.length().saturating_sub(blind))
-    }
-
     /// Takes note that the rollout has come further.
     pub(super) fn moved(&mut self, now: Timestamp) {
         self.state.moved = self.state.moved.max(now);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Hold, Phase, Rollout, judge};
-use crate::record::{Grounds, Judgement, Odds, Outcome, Ruling};
+use crate::record::{Grounds, Judgement, Odds, Outcome, Ruling, Unweighed};
 use crate::value::{BySide, Counts, GateName, RolloutId, Span, Timestamp, Weight, millis};
 
 /// Shows where a rollout stands at one moment.
@@ -54,8 +54,12 @@ pub struct Status {
 pub struct CheckEvidence {
     /// The check.
     pub check: Arc<str>,
-    /// Requests that were weighed.
-    pub requests: BySide<Counts>,
+    /// Requests that were weighed by whether they failed; `None` where latency alone is weighed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<BySide<Counts>>,
+    /// Why latency, which should be weighed, is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unweighed: Option<Unweighed>,
     /// The odds against the canary.
     pub odds: f64,
     /// The odds that convict.
@@ -145,13 +149,18 @@ impl fmt::Display for Waiting {
     }
 }
 
-/// Writes `ratio 1.2 (0.4 – 3.1), evidence 1.3 : 1, takes 100 : 1`.
+/// Writes `ratio 1.2 (0.4 – 3.1), evidence 1.3 : 1, takes 100 : 1`; where latency is weighed, how slow each side is
+/// comes first.
 impl fmt::Display for CheckEvidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(slow) = self.grounds.slow {
+            write!(f, "{slow}, ")?;
+        }
         if let Some(ratio) = self.grounds.ratio {
             write!(f, "ratio {ratio}, ")?;
         }
-        write!(f, "evidence {}, takes {}", Odds(self.odds), Odds(self.needed))
+        write!(f, "evidence {}, takes {}", Odds(self.odds), Odds(self.needed))?;
+        self.unweighed.iter().try_for_each(|why| write!(f, "; {why}"))
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Action, Phase, Rollout};
 use crate::policy::Moment;
 use crate::ports::{Decision, GateContext};
 use crate::record::{CheckResult, Content, Reason, Ruling};
-use crate::value::{Failure, Measured, Timestamp};
+use crate::value::{Failure, Measured, Timestamp, millis};
 
 impl Rollout {
     /// Looks at the metrics and at the watched gates when it is time to.
@@ -102,17 +102,15 @@ impl Rollout {
             }
             _ => std::time::Duration::MAX,
         };
-        Look { stage, weight: self.weight(), left }
+        Look { stage, weight: self.weight(), left, blind: self.state.blind }
     }
 
     /// Takes in what a look came to.
     fn judged(&mut self, judged: Judged, now: Timestamp) {
-        let Judged { mut judgement, covered, guilty, asks } = judged;
-        if let (Ruling::GoOn, Some(window), true) = (judgement.ruling, covered, self.is_running()) {
-            let seen = self.observed(window);
-            if seen > 0 {
-                self.add_to_hold(seen, now);
-            }
+        let Judged { mut judgement, observed, guilty, asks } = judged;
+        let goes_on = judgement.ruling == Ruling::GoOn && self.is_running();
+        if let Some(seen) = observed.filter(|seen| goes_on && !seen.is_zero()) {
+            self.add_to_hold(millis(seen), now);
         }
         if let Some(hold) = self.state.phase.hold() {
             judgement.held_ms = hold.held_ms;

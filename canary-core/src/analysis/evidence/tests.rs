@@ -12,8 +12,7 @@ use crate::analysis::fixtures::{STREAM, binomial, close, mean_gain, tick};
 fn run(ratio: f64, starts: Starts, ticks: &[(u64, u64, u64, u64)]) -> Vec<Evidence> {
     let limits = EvidenceLimits::new(ratio, 0.01, starts);
     let mut state = EvidenceState::default();
-    let minutes = |i: usize| Duration::from_secs(60 * i as u64);
-    ticks.iter().enumerate().map(|(i, t)| state.add(&limits, tick(*t), minutes(i))).collect()
+    ticks.iter().enumerate().map(|(i, t)| state.add(&limits, tick(i, *t)).unwrap()).collect()
 }
 
 #[test]
@@ -108,8 +107,8 @@ fn scattered_errors_count_for_less() {
         ([0.5; 8], 16.566_018_151_580_531),
     ] {
         let mut state = EvidenceState::default();
-        for (t, factor) in STREAM.into_iter().zip(factors) {
-            let _ = state.add_dispersed(&limits, tick(t), Duration::ZERO, factor);
+        for (i, (t, factor)) in STREAM.into_iter().zip(factors).enumerate() {
+            state.add_dispersed(&limits, tick(i, t), factor).unwrap();
         }
         close(state.evidence().ln_ratio, expected);
     }
@@ -142,10 +141,10 @@ fn counts_at_the_edge_of_what_is_exact_give_the_reference_values() {
 fn a_tick_without_errors_changes_nothing_at_all() {
     let limits = EvidenceLimits::new(1.25, 0.01, Starts::over(Duration::ZERO));
     let mut state = EvidenceState::default();
-    let _ = state.add(&limits, tick((75, 3, 1425, 1)), Duration::ZERO);
-    let before = state;
-    let _ = state.add(&limits, tick((75, 0, 1425, 0)), Duration::from_secs(15));
-    assert_eq!(state, before);
+    state.add(&limits, tick(0, (75, 3, 1425, 1))).unwrap();
+    let before = state.processes;
+    state.add(&limits, tick(1, (75, 0, 1425, 0))).unwrap();
+    assert_eq!(state.processes, before);
 }
 
 #[test]
@@ -201,11 +200,11 @@ proptest! {
         for (k, p) in binomial(bad.0, share(first)).into_iter().enumerate() {
             let mut state = EvidenceState::default();
             let k = k as u64;
-            let _ = state.add_dispersed(&limits, tick((first.0, k, first.1, bad.0 - k)), Duration::ZERO, 1.0);
+            state.add(&limits, tick(0, (first.0, k, first.1, bad.0 - k))).unwrap();
             for (l, q) in binomial(bad.1, share(second)).into_iter().enumerate() {
                 let (mut state, l) = (state, l as u64);
-                let next = tick((second.0, l, second.1, bad.1 - l));
-                let seen = state.add_dispersed(&limits, next, Duration::from_secs(15), factor);
+                let next = tick(1, (second.0, l, second.1, bad.1 - l));
+                let seen = state.add_dispersed(&limits, next, factor).unwrap();
                 for (mean, ln) in means.iter_mut().zip([seen.ln_ratio, seen.ln_tick, seen.ln_cluster]) {
                     *mean += p * q * ln.exp();
                 }

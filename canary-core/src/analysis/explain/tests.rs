@@ -17,7 +17,7 @@ fn it_is_one_sentence() {
          evidence 5300 : 1 against it, limit 100 : 1"
     );
     let mut sequence = RatioSequence::default();
-    STREAM.into_iter().for_each(|t| sequence.add(tick(t)));
+    (0..).zip(STREAM).for_each(|(i, t)| sequence.add(tick(i, t)).unwrap());
     let seen = explained(counts(0, 0), counts(3, 1), sequence.bounds(0.01), 2e9);
     assert_eq!(
         seen,

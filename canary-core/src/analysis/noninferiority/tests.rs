@@ -10,8 +10,8 @@ use crate::analysis::fixtures::{binomial, close, mean_gain, tick};
 fn run(ratio: f64, ticks: &[(u64, u64, u64, u64)]) -> NonInferiority {
     let limits = NonInferiorityLimits::new(ratio, 0.05);
     let mut state = NonInferiorityState::default();
-    for t in ticks {
-        let _ = state.add(&limits, tick(*t));
+    for (i, t) in ticks.iter().enumerate() {
+        state.add(&limits, tick(i, *t)).unwrap();
     }
     state.evidence()
 }
@@ -71,10 +71,10 @@ proptest! {
         let mut means = [0.0; 2];
         for (k, p) in (0_u64..).zip(binomial(bad.0, share(first))) {
             let mut before = NonInferiorityState::default();
-            let _ = before.add(&limits, tick((first.0, k, first.1, bad.0 - k)));
+            before.add(&limits, tick(0, (first.0, k, first.1, bad.0 - k))).unwrap();
             for (l, q) in (0_u64..).zip(binomial(bad.1, share(second))) {
                 let mut state = before;
-                let seen = state.add(&limits, tick((second.0, l, second.1, bad.1 - l)));
+                let seen = state.add(&limits, tick(1, (second.0, l, second.1, bad.1 - l))).unwrap();
                 means[0] += p * q * seen.ln_ratio.exp();
                 means[1] += p * q * seen.ln_tick.exp();
             }

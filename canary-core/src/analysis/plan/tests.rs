@@ -3,8 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::analysis::fixtures::{relative, tick};
-use crate::analysis::{EvidenceState, Starts, Tick};
+use crate::analysis::Starts;
+use crate::analysis::evidence::Processes;
+use crate::analysis::fixtures::{relative, sides};
+use crate::value::{BySide, Counts};
 
 const EVERY: Duration = Duration::from_secs(15);
 
@@ -46,7 +48,7 @@ fn some_looks_are_needed_however_bad_the_canary_is() {
 }
 
 /// Draws one look, by a generator of Marsaglia's.
-pub(super) fn drawn(traffic: &StageTraffic, times: f64, random: &mut u64) -> Tick {
+pub(super) fn drawn(traffic: &StageTraffic, times: f64, random: &mut u64) -> BySide<Counts> {
     let mut poisson = |mean: f64| {
         let (mut left, mut count) = (-mean, 0);
         loop {
@@ -62,15 +64,15 @@ pub(super) fn drawn(traffic: &StageTraffic, times: f64, random: &mut u64) -> Tic
     };
     let [n_c, n_b] = [traffic.share, 1.0 - traffic.share].map(|part| part * traffic.per_look());
     let (k_c, k_b) = (poisson(n_c * traffic.base * times), poisson(n_b * traffic.base));
-    tick((n_c as u64, k_c, n_b as u64, k_b))
+    sides((n_c as u64, k_c, n_b as u64, k_b))
 }
 
 /// Returns how many looks a run takes to convict.
 fn looks(traffic: StageTraffic, limits: &EvidenceLimits, times: f64, random: &mut u64) -> u32 {
-    let mut state = EvidenceState::default();
+    let mut processes = Processes::default();
     for look in 0.. {
-        let tick = drawn(&traffic, times, random);
-        if state.add(limits, tick, EVERY * look).convicted {
+        let seen = drawn(&traffic, times, random);
+        if processes.add(limits, seen, EVERY * look).convicted {
             return look + 1;
         }
     }

@@ -1,10 +1,12 @@
 //! When a pod is named, and when it must not be.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::analysis::Starts;
-use crate::analysis::fixtures::counts;
+use crate::analysis::fixtures::{counts, tick};
 
 fn limits() -> EvidenceLimits {
     EvidenceLimits::new(1.25, 0.01, Starts::over(Duration::from_secs(1800)))
@@ -14,10 +16,27 @@ fn names(pods: usize) -> Vec<Arc<str>> {
     (0..pods).map(|i| format!("pod-{i}").into()).collect()
 }
 
+/// The evidence of all pods, and what is known of each.
+#[derive(Default)]
+struct Followed {
+    all: EvidenceState,
+    pods: PodEvidence,
+}
+
+impl Followed {
+    fn one_pod(&self) -> Option<OnePod> {
+        self.pods.one_pod(&self.all)
+    }
+
+    fn evidence(&self) -> Evidence {
+        self.all.evidence()
+    }
+}
+
 /// Adds ticks in which each pod serves 100 requests and fails as many of them as is said, beside a stable that fails
 /// two of 2,000.
-fn run(ticks: &[Vec<u64>]) -> PodEvidence {
-    let mut evidence = PodEvidence::default();
+fn run(ticks: &[Vec<u64>]) -> Followed {
+    let mut evidence = Followed::default();
     for (i, failed) in ticks.iter().enumerate() {
         let served: Vec<_> = failed.iter().map(|bad| counts(100, *bad)).collect();
         add(&mut evidence, i, &names(failed.len()), &served);
@@ -25,12 +44,12 @@ fn run(ticks: &[Vec<u64>]) -> PodEvidence {
     evidence
 }
 
-fn add(evidence: &mut PodEvidence, i: usize, names: &[Arc<str>], served: &[Counts]) {
+fn add(evidence: &mut Followed, i: usize, names: &[Arc<str>], served: &[Counts]) {
     let mut canary = Counts::default();
     served.iter().for_each(|served| canary.add(*served));
-    let tick = Tick { stable: counts(2000, 2), canary };
+    let tick = tick(i, (canary.total, canary.bad, 2_000, 2));
     let pods = names.iter().zip(served.iter().copied());
-    evidence.add(&limits(), tick, Duration::from_secs(15 * i as u64), pods);
+    evidence.pods.add(&limits(), &mut evidence.all, tick, pods).unwrap();
 }
 
 #[test]
@@ -55,7 +74,7 @@ fn one_bad_pod_is_named() {
 fn a_bad_version_is_no_bad_pod_even_when_it_has_only_just_been_convicted() {
     for pods in [2, 3, 5, 10] {
         for bad in [1, 2, 5, 20] {
-            let mut evidence = PodEvidence::default();
+            let mut evidence = Followed::default();
             for i in 0..200 {
                 add(&mut evidence, i, &names(pods), &vec![counts(100, bad); pods]);
                 assert_eq!(evidence.one_pod(), None, "{pods} pods that fail {bad} %, tick {i}");
@@ -78,7 +97,7 @@ fn nobody_is_named_before_the_evidence_convicts_or_where_there_are_no_others() {
     let alone = run(&vec![vec![20]; 20]);
     assert!(alone.evidence().convicted);
     assert_eq!(alone.one_pod(), None);
-    assert_eq!(PodEvidence::default().one_pod(), None);
+    assert_eq!(Followed::default().one_pod(), None);
 }
 
 #[test]
@@ -98,10 +117,10 @@ fn sixteen_pods_are_followed() {
     let mut failed = vec![0; 30];
     failed[29] = 60;
     let evidence = run(&vec![failed; 20]);
-    assert!(evidence.evidence().convicted && evidence.pods.len() == 16);
+    assert!(evidence.evidence().convicted && evidence.pods.pods.len() == 16);
     assert_eq!(evidence.one_pod(), None);
-    let json = serde_json::to_string(&evidence).unwrap();
-    assert_eq!(serde_json::from_str::<PodEvidence>(&json).unwrap(), evidence);
+    let json = serde_json::to_string(&evidence.pods).unwrap();
+    assert_eq!(serde_json::from_str::<PodEvidence>(&json).unwrap(), evidence.pods);
 }
 
 proptest! {
@@ -114,7 +133,7 @@ proptest! {
             named.rotate_left(by);
             named.into_iter().unzip::<_, _, Vec<_>, Vec<_>>()
         };
-        let mut turned = PodEvidence::default();
+        let mut turned = Followed::default();
         for (i, tick) in ticks.iter().enumerate() {
             let (names, served) = turn(tick);
             add(&mut turned, i, &names, &served);

@@ -9,7 +9,7 @@ use crate::analysis::fixtures::{STREAM, binomial, close, tick};
 
 fn gathered(ticks: &[(u64, u64, u64, u64)]) -> RatioSequence {
     let mut sequence = RatioSequence::default();
-    ticks.iter().for_each(|t| sequence.add(tick(*t)));
+    ticks.iter().enumerate().for_each(|(i, t)| sequence.add(tick(i, *t)).unwrap());
     sequence
 }
 
@@ -149,7 +149,7 @@ proptest! {
             for (l, q) in binomial(next, theta).into_iter().enumerate() {
                 let l = l as u64;
                 let mut both = first;
-                both.add(tick((n_c, l, n_b, next - l)));
+                both.add(tick(1, (n_c, l, n_b, next - l))).unwrap();
                 missed += if misses(&both, alpha, ln_ratio) { p * q } else { 0.0 };
                 total += p * q;
             }

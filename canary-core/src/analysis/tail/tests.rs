@@ -1,5 +1,7 @@
 //! Which boundaries are chosen, and what is seen at them.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -48,9 +50,8 @@ fn a_heavier_tail_convicts_and_an_equal_one_does_not() {
     // Three times as many beyond 100 ms, and as many as before beyond 80 ms and less.
     let slower = buckets([6000, 1000, 500, 500, 500, 400, 300, 200, 0, 300, 270, 15, 15]);
     for i in 1..40 {
-        let live = Duration::from_secs(15 * (i - 1));
-        slow.add(&limits(), window(i), [&stable(), &slower], live).unwrap();
-        same.add(&limits(), window(i), [&stable(), &stable()], live).unwrap();
+        slow.add(&limits(), window(i), BySide { stable: &stable(), canary: &slower }).unwrap();
+        same.add(&limits(), window(i), BySide { stable: &stable(), canary: &stable() }).unwrap();
     }
     assert!(slow.evidence().convicted, "{:?}", slow.evidence());
     assert!(!same.evidence().convicted && same.evidence().ln_ratio < 0.0, "{:?}", same.evidence());
@@ -60,14 +61,30 @@ fn a_heavier_tail_convicts_and_an_equal_one_does_not() {
 fn it_is_the_mean_of_the_boundaries() {
     let mut state = TailState::fix(&stable(), window(0)).unwrap();
     let canary = buckets([50, 20, 10, 10, 5, 5, 4, 4, 3, 3, 2, 1, 1]);
-    let seen = state.add(&limits(), window(1), [&stable(), &canary], Duration::ZERO).unwrap();
+    let seen =
+        state.add(&limits(), window(1), BySide { stable: &stable(), canary: &canary }).unwrap();
     let mut sum = 0.0;
     for bound in [5.0, 10.0, 20.0, 30.0, 50.0, 80.0, 100.0, 500.0] {
-        let slow = |side| slower_than(side, bound);
-        let tick = Tick { stable: slow(&stable()), canary: slow(&canary) };
-        sum += EvidenceState::default().add(&limits(), tick, Duration::ZERO).ln_ratio.exp() / 8.0;
+        let slow = |side| slower_than(side, bound).unwrap();
+        let sides = BySide { stable: slow(&stable()), canary: slow(&canary) };
+        sum += Processes::default().add(&limits(), sides, Duration::ZERO).ln_ratio.exp() / 8.0;
     }
     close(seen.ln_ratio, sum.ln());
+}
+
+#[test]
+fn the_boundary_that_speaks_most_against_the_canary_is_shown() {
+    let mut state = TailState::fix(&stable(), window(0)).unwrap();
+    assert_eq!(state.slow(), None);
+    // Only more beyond 500 ms.
+    let slower = buckets([6000, 1000, 500, 500, 500, 400, 300, 300, 200, 100, 90, 55, 55]);
+    for i in 1..3 {
+        let sides = BySide { stable: &stable(), canary: &slower };
+        state.add(&limits(), window(i), sides).unwrap();
+    }
+    let Slow { bound_ms, requests } = state.slow().unwrap();
+    let counts = |bad| Counts::new(20_000, bad).unwrap();
+    assert_eq!((bound_ms, requests), (500.0, BySide { stable: counts(20), canary: counts(220) }));
 }
 
 #[test]
@@ -75,18 +92,27 @@ fn what_was_seen_before_is_refused() {
     let mut state = TailState::fix(&stable(), window(3)).unwrap();
     let before = state.clone();
     for i in 0..=3 {
-        assert!(state.add(&limits(), window(i), [&stable(), &stable()], Duration::ZERO).is_err());
+        assert!(
+            state
+                .add(&limits(), window(i), BySide { stable: &stable(), canary: &stable() })
+                .is_err()
+        );
     }
     assert_eq!(state, before);
-    assert!(state.add(&limits(), window(4), [&stable(), &stable()], Duration::ZERO).is_ok());
+    assert!(
+        state.add(&limits(), window(4), BySide { stable: &stable(), canary: &stable() }).is_ok()
+    );
 }
 
 #[test]
 fn a_boundary_that_is_no_longer_there_says_nothing() {
     let mut state = TailState::fix(&stable(), window(0)).unwrap();
     let other = Buckets::new(vec![3.0, 700.0], vec![0, 0, 500]).unwrap();
-    let seen = state.add(&limits(), window(1), [&stable(), &other], Duration::ZERO).unwrap();
+    assert!(state.is_seen());
+    let seen =
+        state.add(&limits(), window(1), BySide { stable: &stable(), canary: &other }).unwrap();
     assert_eq!((seen.ln_ratio, seen.ln_tick, seen.ln_cluster), (0.0, 0.0, 0.0));
+    assert!(!state.is_seen() && state.slow().is_none());
     let json = serde_json::to_string(&state).unwrap();
     assert_eq!(serde_json::from_str::<TailState>(&json).unwrap(), state);
 }
@@ -103,8 +129,7 @@ proptest! {
         let mut state = TailState::fix(&stable(), window(0)).unwrap();
         for (i, (stable, canary)) in ticks.into_iter().enumerate() {
             let sides = (buckets(stable), buckets(canary));
-            let live = Duration::from_secs(15 * i as u64);
-            let seen = state.add(&limits(), window(1 + i as u64), [&sides.0, &sides.1], live).unwrap();
+            let seen = state.add(&limits(), window(1 + i as u64), BySide { stable: &sides.0, canary: &sides.1 }).unwrap();
             for ln in [seen.ln_ratio, seen.ln_tick, seen.ln_cluster] {
                 prop_assert!(ln.is_finite(), "{seen:?}");
             }

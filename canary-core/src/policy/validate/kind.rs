@@ -343,7 +343,7 @@ impl Reader<'_> {
             let name = self.name;
             found.add(
                 path,
-                format!("check `{name}`: a comparison is made once, at the end of a stage, and is no part of another check"),
+                format!("check `{name}`: what is asked at the end of a stage is no part of another check"),
                 "write it as a check of its own",
             );
         }

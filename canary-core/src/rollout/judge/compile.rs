@@ -30,6 +30,7 @@ impl Plan {
             gathered: Vec::new(),
             evidence: Vec::new(),
             as_good: Vec::new(),
+            objectives: Vec::new(),
             abs: Vec::new(),
             ranks: Vec::new(),
             last_mixed: policy.stages().iter().rposition(|stage| stage.weight.is_mixed()),
@@ -53,6 +54,7 @@ impl Plan {
     fn add_check(&mut self, policy: &Policy, i: usize, check: &Check) {
         let (gathered, evidence, abs) = (self.gathered.len(), self.evidence.len(), self.abs.len());
         let (as_good, ranks) = (self.as_good.len(), self.ranks.len());
+        let objectives = self.objectives.len();
         let node = self.node(policy, (i, check), &check.kind);
         self.checks.push(CheckPlan {
             rules: Rules::of(policy, check),
@@ -60,6 +62,7 @@ impl Plan {
             gathered: gathered..self.gathered.len(),
             evidence: evidence..self.evidence.len(),
             as_good: as_good..self.as_good.len(),
+            objectives: objectives..self.objectives.len(),
             abs: abs..self.abs.len(),
             ranks: ranks..self.ranks.len(),
         });
@@ -104,7 +107,8 @@ impl Plan {
                 // Where ten failures are expected.
                 let sharpest = SharpestAt::new(10.0 / allowed, false_alarm);
                 let objective = Objective::exceeds(allowed, sharpest);
-                Node::Objective(ObjectivePlan { objective, allowed, false_alarm })
+                self.objectives.push(ObjectivePlan { objective, allowed, false_alarm });
+                Node::Objective(self.objectives.len() - 1)
             }
             CheckKind::MannWhitney { metric, ratio } => {
                 let track = self.track(policy, metric.signal());

@@ -1,11 +1,10 @@
 //! The checks that weigh requests of both sides: the evidence and the hard limit.
 
 use super::metered::gravity;
-use super::plan::ObjectivePlan;
 use super::sight::{Said, Sight};
 use crate::analysis;
 use crate::policy::Evident;
-use crate::record::{Finding, Silent, Verdict};
+use crate::record::{Finding, Silent, Unweighed, Verdict};
 use crate::value::{BySide, Counts, Failure, FailureKind, Reading, Signal, Weight};
 
 /// Says what the evidence so far comes to.
@@ -25,11 +24,19 @@ pub(super) fn evidence(sight: &Sight<'_>, i: usize) -> (Verdict, Finding) {
             return missing;
         }
     }
-    let verdict = if evidence.convicted { Verdict::Fail } else { Verdict::Pass };
+    let unweighed = weighing.unweighed(plan);
+    let verdict = match unweighed {
+        _ if evidence.convicted => Verdict::Fail,
+        Some(Unweighed::TooFew { .. }) => Verdict::Pending,
+        // What else is weighed is judged by itself.
+        Some(_) if !plan.weighs(Evident::Errors) => Verdict::NotApplicable,
+        _ => Verdict::Pass,
+    };
     // Working the bounds out takes longer than all the rest of a look.
     let decides = evidence.convicted || sight.at_end;
     let finding = Finding::Evidence {
-        requests: weighing.requests(),
+        requests: weighing.requests(plan),
+        unweighed,
         odds: evidence.odds(),
         needed: 1.0 / plan.limits.false_alarm(),
         grounds: decides.then(|| Box::new(weighing.grounds(plan))),
@@ -59,14 +66,14 @@ pub(super) fn as_good(sight: &Sight<'_>, i: usize) -> (Verdict, Finding) {
 }
 
 /// Says whether the stage's own requests of the canary are evidence that it misses an objective.
-pub(super) fn objective(sight: &Sight<'_>, plan: &ObjectivePlan) -> (Verdict, Finding) {
+pub(super) fn objective(sight: &Sight<'_>, i: usize) -> (Verdict, Finding) {
+    let (Some(requests), Some(plan)) = (sight.objectives.get(i), sight.plan.objectives.get(i))
+    else {
+        return (Verdict::NotApplicable, Finding::Nothing);
+    };
     if let Err(missing) = canary_counts(sight.said(0)) {
         return missing.into();
     }
-    let stage = sight.tracks.first().map(|track| track.stage.view().sides);
-    let Some(Reading::Counts(requests)) = stage.map(|sides| &sides.canary) else {
-        return (Verdict::NoData, Finding::Nothing);
-    };
     let ln_odds = plan.objective.ln_evidence(*requests);
     let finding = Finding::Objective {
         requests: *requests,
@@ -87,11 +94,13 @@ pub(super) fn hard_limit(weight: Weight, said: Said<'_>) -> (Verdict, Finding) {
         Ok(requests) => requests,
         Err(missing) => return missing.into(),
     };
-    match analysis::hard_limit(requests.stable, requests.canary) {
-        Some(true) => (Verdict::Fail, Finding::HardLimit { requests }),
+    let verdict = match analysis::hard_limit(requests.stable, requests.canary) {
+        Some(true) => Verdict::Fail,
+        None if requests.stable.total == 0 => Verdict::NotApplicable,
         // Too few to judge are not against the canary.
-        Some(false) | None => (Verdict::Pass, Finding::HardLimit { requests }),
-    }
+        Some(false) | None => Verdict::Pass,
+    };
+    (verdict, Finding::HardLimit { requests })
 }
 
 /// Says why there is nothing to judge.

@@ -20,14 +20,27 @@ pub(in crate::rollout) struct Look {
     pub(in crate::rollout) weight: Weight,
     /// How much of the stage's hold is left before this look.
     pub(in crate::rollout) left: Duration,
+    /// When nobody looked: what is measured of it counts for no hold.
+    pub(in crate::rollout) blind: Option<Window>,
+}
+
+impl Look {
+    /// Returns for how long of a window somebody looked.
+    pub(in crate::rollout) fn observed(&self, window: Window) -> Duration {
+        let blind = self.blind.map_or(Duration::ZERO, |blind| {
+            blind.until.min(window.until).since(blind.after.max(window.after))
+        });
+        window.length().saturating_sub(blind)
+    }
 }
 
 /// What a look comes to, beside what people are told.
 #[derive(Debug)]
 pub(in crate::rollout) struct Judged {
     pub(in crate::rollout) judgement: Judgement,
-    /// What was newly covered by all signals that a check needs; counts for the hold if the ruling is to go on.
-    pub(in crate::rollout) covered: Option<Window>,
+    /// How much was newly covered by all signals that a check needs, and looked at; counts for the hold if the ruling
+    /// is to go on.
+    pub(in crate::rollout) observed: Option<Duration>,
     /// Why the canary is to be taken back, if it is.
     pub(in crate::rollout) guilty: Option<Guilt>,
     /// What asks a person whether to go on.
@@ -145,6 +158,7 @@ impl Judge {
             gathered,
             evidence,
             as_good,
+            objectives,
             ranks,
             abs,
             gates,
@@ -167,6 +181,7 @@ impl Judge {
             gathered,
             evidence,
             as_good,
+            objectives,
             ranks,
             abs,
             gates,
@@ -238,7 +253,8 @@ impl Judge {
             held_ms: 0,
             notes: self.notes((answers, states)),
         };
-        Judged { judgement, covered, guilty, asks }
+        let observed = covered.map(|window| look.observed(window));
+        Judged { judgement, observed, guilty, asks }
     }
 
     fn notes(&self, (answers, states): Answered<'_>) -> Vec<String> {
@@ -309,7 +325,7 @@ fn p95(plan: &Plan, (answers, states): Answered<'_>) -> BySide<Option<f64>> {
 /// Tells whether the stage's hold is used up with this look, or, where its clock runs by itself, before the next.
 fn is_end(policy: &Policy, look: Look, covered: Option<Window>) -> bool {
     let passes = match covered {
-        Some(window) => window.length(),
+        Some(window) => look.observed(window),
         None if measured_at(policy, look.weight) => Duration::ZERO,
         None => policy.every(),
     };

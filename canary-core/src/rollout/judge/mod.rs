@@ -34,7 +34,7 @@ use crate::policy::{Check, CheckKind, HARD_LIMIT, Policy, Then, Tolerance};
 use crate::ports::Decision;
 use crate::record::{CheckResult, Finding, Verdict};
 use crate::rollout::CheckEvidence;
-use crate::value::{Failure, GateName, Query, Timestamp, Weight};
+use crate::value::{Counts, Failure, GateName, Query, Timestamp, Weight};
 use gates::Word;
 use history::History;
 use memory::Memory;
@@ -55,6 +55,9 @@ pub(super) struct Judge {
     evidence: Vec<Weighing>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     as_good: Vec<Acquittal>,
+    /// The canary's requests of the stage that each objective has seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    objectives: Vec<Counts>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     ranks: Vec<Ranks>,
     /// What each comparison at the end of this stage came to.
@@ -105,6 +108,7 @@ impl Judge {
             gathered: vec![Tally::default(); plan.gathered.len()],
             evidence: vec![Weighing::default(); plan.evidence.len()],
             as_good: vec![Acquittal::default(); plan.as_good.len()],
+            objectives: vec![Counts::default(); plan.objectives.len()],
             ranks: vec![Ranks::default(); plan.ranks.len()],
             abs: vec![None; plan.abs.len()],
             gates: plan.gates.iter().map(Word::none_of).collect(),
@@ -128,8 +132,10 @@ impl Judge {
             |judge: &Self| judge.tracks.iter().map(|t| asked(&t.query)).collect::<Vec<_>>();
         let gates = |judge: &Self| judge.gates.iter().map(|w| w.gate.clone()).collect::<Vec<_>>();
         let lengths = |judge: &Self| {
-            let Self { histories, gathered, evidence, as_good, abs, ranks, checks, .. } = judge;
-            let weighed = [evidence.len(), as_good.len(), abs.len(), ranks.len()];
+            let Self { histories, gathered, evidence, as_good, objectives, .. } = judge;
+            let Self { abs, ranks, checks, .. } = judge;
+            let counted = [as_good.len(), objectives.len(), abs.len()];
+            let weighed = (evidence.len(), counted, ranks.len());
             (histories.len(), gathered.len(), weighed, checks.len())
         };
         lengths(self) == lengths(&fresh)
@@ -185,6 +191,7 @@ impl Judge {
             self.entered = None;
             self.tracks.iter_mut().for_each(|track| track.stage = Tally::default());
             self.abs.fill(None);
+            self.objectives.fill(Counts::default());
             self.ranks.fill(Ranks::default());
             self.checks.iter_mut().for_each(Memory::enter_stage);
             self.hard_limit.enter_stage();
@@ -278,6 +285,7 @@ impl Judge {
             gathered: &self.gathered,
             evidence: &self.evidence,
             as_good: &self.as_good,
+            objectives: &self.objectives,
             ranks: &self.ranks,
             abs: &self.abs,
             gates: &self.gates,

@@ -28,6 +28,7 @@ pub(super) struct Plan {
     pub(super) gathered: Vec<usize>,
     pub(super) evidence: Vec<EvidencePlan>,
     pub(super) as_good: Vec<AsGoodPlan>,
+    pub(super) objectives: Vec<ObjectivePlan>,
     pub(super) abs: Vec<AbPlan>,
     pub(super) ranks: Vec<RankPlan>,
     /// The last stage in which both sides have traffic.
@@ -47,6 +48,7 @@ pub(super) struct CheckPlan {
     pub(super) gathered: Range<usize>,
     pub(super) evidence: Range<usize>,
     pub(super) as_good: Range<usize>,
+    pub(super) objectives: Range<usize>,
     pub(super) abs: Range<usize>,
     pub(super) ranks: Range<usize>,
 }
@@ -57,7 +59,7 @@ pub(super) enum Node {
     Metered(Metered),
     Evidence(usize),
     AsGood(usize),
-    Objective(ObjectivePlan),
+    Objective(usize),
     Ab(usize),
     Ranks(usize),
     Gate(usize),

@@ -6,7 +6,7 @@ use super::sight::{Said, said};
 use super::tally::{Tally, View};
 use super::{Judge, ab};
 use crate::record::Verdict;
-use crate::value::{BySide, Measured, Weight, millis};
+use crate::value::{BySide, Measured, Reading, Weight, millis};
 
 impl Judge {
     /// Adds what is new to all that looks back on more than one look.
@@ -39,6 +39,11 @@ impl Judge {
         }
         for (i, check) in plan.checks.iter().enumerate().filter(|(i, _)| is_active(*i)) {
             self.gather(plan, i, check, &fresh);
+            if let Some(Reading::Counts(served)) = fresh(0).map(|measured| &measured.sides.canary) {
+                self.objectives[check.objectives.clone()]
+                    .iter_mut()
+                    .for_each(|sum| sum.add(*served));
+            }
             if weight.is_mixed() {
                 self.weigh(plan, check, &fresh);
                 self.rank(plan, check, &fresh);

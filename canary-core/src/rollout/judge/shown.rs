@@ -21,7 +21,8 @@ impl Judge {
             let (weighing, plan) = (self.evidence.get(at)?, plan.evidence.get(at)?);
             Some(CheckEvidence {
                 check: Arc::clone(&check.name),
-                requests: weighing.requests(),
+                requests: weighing.requests(plan),
+                unweighed: weighing.unweighed(plan),
                 odds: weighing.evidence(plan).odds(),
                 needed: 1.0 / plan.limits.false_alarm(),
                 grounds: weighing.grounds(plan),

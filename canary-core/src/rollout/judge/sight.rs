@@ -12,7 +12,7 @@ use super::tally::{Tally, View};
 use super::tracks::{State, Track};
 use super::weigh::{Acquittal, Weighing};
 use crate::record::{Combination, Finding, PartResult, Verdict};
-use crate::value::{Failure, Measured, Timestamp, Weight};
+use crate::value::{Counts, Failure, Measured, Timestamp, Weight};
 
 /// Shows what was measured now, and what is remembered.
 pub(super) struct Sight<'a> {
@@ -34,6 +34,7 @@ pub(super) struct Sight<'a> {
     pub(super) gathered: &'a [Tally],
     pub(super) evidence: &'a [Weighing],
     pub(super) as_good: &'a [Acquittal],
+    pub(super) objectives: &'a [Counts],
     pub(super) ranks: &'a [Ranks],
     pub(super) abs: &'a [Option<(Verdict, Finding)>],
     pub(super) gates: &'a [Word],
@@ -69,7 +70,7 @@ impl<'a> Sight<'a> {
             Node::Metered(metered) if !self.applies(metered.compares()) => NOT_APPLICABLE,
             Node::Metered(metered) => metered::judge(self, metered, negated),
             Node::Objective(_) if !self.applies(false) => NOT_APPLICABLE,
-            Node::Objective(plan) => counted::objective(self, plan),
+            Node::Objective(i) => counted::objective(self, *i),
             Node::Evidence(_) | Node::AsGood(_) | Node::Ab(_) | Node::Ranks(_)
                 if !self.weight.is_mixed() =>
             {

@@ -1,18 +1,16 @@
 //! What the evidence checks have weighed so far, and what it comes to.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use super::counted::counts;
 use super::plan::EvidencePlan;
 use crate::analysis::{
     CombinedState, Dispersion, Evidence, EvidenceState, NonInferiority, NonInferiorityLimits,
-    NonInferiorityState, PodEvidence, RatioSequence, Streak, TailState, Tick,
+    NonInferiorityState, PodEvidence, RatioSequence, Refused, TailState, Tick,
 };
 use crate::policy::Evident;
-use crate::record::Grounds;
-use crate::value::{Buckets, BySide, Counts, Measured, PodCounts, Reading, Window, millis};
+use crate::record::{Grounds, Unweighed};
+use crate::value::{Buckets, BySide, Counts, Measured, PodCounts, Reading, Window};
 
 /// Of how many of stable's requests the bounds of its tail are fixed, before any of it is weighed.
 const ENOUGH_FOR_A_TAIL: u64 = 1_000;
@@ -22,10 +20,6 @@ const ENOUGH_FOR_A_TAIL: u64 = 1_000;
 pub(super) struct Weighing {
     state: EvidenceState,
     requests: BySide<Counts>,
-    /// The covered time since the first look that was weighed.
-    live_ms: u64,
-    #[serde(default)]
-    streak: Streak,
     /// The confidence sequence, which only people look at.
     #[serde(default)]
     ratio: RatioSequence,
@@ -43,12 +37,18 @@ pub(super) struct Weighing {
 }
 
 /// Follows the tail of the latency.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Tail {
-    /// Stable's requests so far, until they are enough to fix the bounds.
-    before: Option<Buckets>,
-    state: Option<TailState>,
-    live_ms: u64,
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Tail {
+    /// Gathers stable's requests until they are enough to fix the bounds.
+    Before(Option<Buckets>),
+    Weighed(TailState),
+}
+
+impl Default for Tail {
+    fn default() -> Self {
+        Self::Before(None)
+    }
 }
 
 impl Weighing {
@@ -72,27 +72,33 @@ impl Weighing {
     }
 
     fn add_requests(&mut self, plan: &EvidencePlan, measured: &Measured) {
-        let Some(BySide { stable, canary }) = counts(&measured.sides) else { return };
-        let Ok(tick) = self.streak.admit(measured.covered, stable, canary) else { return };
-        let live = Duration::from_millis(self.live_ms);
-        if plan.weighs(Evident::Errors) {
-            self.state.add(&plan.limits, tick, live);
-            self.ratio.add(tick);
-            self.add_pods(plan, tick, live, measured);
+        let tick =
+            counts(&measured.sides).and_then(|sides| Tick::new(measured.covered, sides).ok());
+        let Some(tick) = tick.filter(|_| plan.weighs(Evident::Errors)) else { return };
+        // A window that was counted before changes nothing.
+        if self.add_errors(plan, tick, &measured.pods.canary).is_err() {
+            return;
         }
+        let _the_same_windows = self.ratio.add(tick);
+        self.dispersion.add(measured.pods.stable.iter().map(|pod| pod.counts));
+        let BySide { stable, canary } = tick.sides();
         self.requests.stable.add(stable);
         self.requests.canary.add(canary);
-        self.live_ms = self.live_ms.saturating_add(millis(measured.covered.length()));
     }
 
-    fn add_pods(&mut self, plan: &EvidencePlan, tick: Tick, live: Duration, measured: &Measured) {
-        // One that is alone at first may be the one that is bad among others later.
-        if !measured.pods.canary.is_empty() {
-            let served =
-                measured.pods.canary.iter().map(|PodCounts { name, counts, .. }| (name, *counts));
-            self.pods.get_or_insert_default().add(&plan.limits, tick, live, served);
+    /// Adds a tick to the evidence; where the source tells pods apart, to that of each pod, too. One that is alone
+    /// at first may be the one that is bad among others later.
+    fn add_errors(
+        &mut self,
+        plan: &EvidencePlan,
+        tick: Tick,
+        pods: &[PodCounts],
+    ) -> Result<Evidence, Refused> {
+        if pods.is_empty() && self.pods.is_none() {
+            return self.state.add(&plan.limits, tick);
         }
-        self.dispersion.add(measured.pods.stable.iter().map(|pod| pod.counts));
+        let served = pods.iter().map(|PodCounts { name, counts, .. }| (name, *counts));
+        self.pods.get_or_insert_default().add(&plan.limits, &mut self.state, tick, served)
     }
 
     /// Returns what all that is weighed comes to.
@@ -103,8 +109,14 @@ impl Weighing {
         }
     }
 
-    pub(super) const fn requests(&self) -> BySide<Counts> {
-        self.requests
+    /// Returns the requests that were weighed by whether they failed, where any are.
+    pub(super) fn requests(&self, plan: &EvidencePlan) -> Option<BySide<Counts>> {
+        plan.weighs(Evident::Errors).then_some(self.requests)
+    }
+
+    /// Says why latency, which should be weighed, is not.
+    pub(super) fn unweighed(&self, plan: &EvidencePlan) -> Option<Unweighed> {
+        plan.latency.and_then(|_| self.tail.unweighed())
     }
 
     /// Returns what a person wants to know of a decision; not worked out at every look.
@@ -116,10 +128,16 @@ impl Weighing {
             grounds.ratio = Some(self.ratio.bounds(false_alarm));
             grounds.confidence = 1.0 - false_alarm;
             grounds.dispersion = Some(self.dispersion.factor()).filter(|factor| *factor > 1.0);
-            grounds.one_pod =
-                self.pods.as_ref().and_then(|pods| pods.one_pod()).map(|pod| pod.name.to_string());
+            grounds.one_pod = self
+                .pods
+                .as_ref()
+                .and_then(|pods| pods.one_pod(&self.state))
+                .map(|pod| pod.name.to_string());
         }
-        grounds.bounds_ms = self.tail.bounds();
+        if let Some(tail) = self.tail.state() {
+            grounds.bounds_ms = tail.boundaries().collect();
+            grounds.slow = tail.slow();
+        }
         if let Some((_, of)) = &plan.combined {
             let name = |i: usize| of.get(i).map(|what| what.as_str().to_owned());
             grounds.culprits = self.combined.culprits().filter_map(name).collect();
@@ -142,35 +160,52 @@ impl Tail {
         else {
             return;
         };
-        let Some(state) = &mut self.state else { return self.fix(stable, measured.covered) };
-        let live = Duration::from_millis(self.live_ms);
-        // A window that was counted before changes nothing.
-        if state.add(&plan.limits, measured.covered, [stable, canary], live).is_ok() {
-            self.live_ms = self.live_ms.saturating_add(millis(measured.covered.length()));
+        match self {
+            Self::Before(before) => {
+                // Other buckets begin anew.
+                if !before.as_mut().is_some_and(|before| before.add(stable)) {
+                    *before = Some(stable.clone());
+                }
+                self.fix(measured.covered);
+            }
+            Self::Weighed(state) => {
+                let sides = BySide { stable, canary };
+                let _counted_before = state.add(&plan.limits, measured.covered, sides);
+            }
         }
     }
 
-    /// Fixes the bounds by what is not weighed itself.
-    fn fix(&mut self, stable: &Buckets, covered: Window) {
-        // Other buckets begin anew.
-        if !self.before.as_mut().is_some_and(|before| before.add(stable)) {
-            self.before = Some(stable.clone());
-        }
-        let enough = |before: &&Buckets| before.total() >= ENOUGH_FOR_A_TAIL;
-        if let Some(before) = self.before.as_ref().filter(enough) {
-            self.state = TailState::fix(before, covered);
-        }
-        if self.state.is_some() {
-            self.before = None;
+    /// Fixes the bounds by what is not weighed itself, once that is enough.
+    fn fix(&mut self, covered: Window) {
+        let Self::Before(Some(before)) = self else { return };
+        if before.total() >= ENOUGH_FOR_A_TAIL
+            && let Some(state) = TailState::fix(before, covered)
+        {
+            *self = Self::Weighed(state);
         }
     }
 
     fn evidence(&self) -> Evidence {
-        self.state.as_ref().map_or_else(|| EvidenceState::default().evidence(), TailState::evidence)
+        self.state().map_or_else(|| EvidenceState::default().evidence(), TailState::evidence)
     }
 
-    fn bounds(&self) -> Vec<f64> {
-        self.state.iter().flat_map(TailState::boundaries).collect()
+    const fn state(&self) -> Option<&TailState> {
+        match self {
+            Self::Before(_) => None,
+            Self::Weighed(state) => Some(state),
+        }
+    }
+
+    /// Says why nothing is weighed, if so.
+    fn unweighed(&self) -> Option<Unweighed> {
+        let before = match self {
+            Self::Weighed(state) => {
+                return (!state.is_seen()).then_some(Unweighed::OtherBounds);
+            }
+            Self::Before(before) => before,
+        };
+        let (seen, needed) = (before.as_ref().map_or(0, Buckets::total), ENOUGH_FOR_A_TAIL);
+        Some(if seen < needed { Unweighed::TooFew { seen, needed } } else { Unweighed::NoBound })
     }
 }
 
@@ -178,15 +213,17 @@ impl Tail {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Acquittal {
     state: NonInferiorityState,
-    streak: Streak,
     requests: BySide<Counts>,
 }
 
 impl Acquittal {
     pub(super) fn add(&mut self, limits: &NonInferiorityLimits, measured: &Measured) {
-        let Some(BySide { stable, canary }) = counts(&measured.sides) else { return };
-        if let Ok(tick) = self.streak.admit(measured.covered, stable, canary) {
-            self.state.add(limits, tick);
+        let tick =
+            counts(&measured.sides).and_then(|sides| Tick::new(measured.covered, sides).ok());
+        let Some(tick) = tick else { return };
+        // A window that was counted before changes nothing.
+        if self.state.add(limits, tick).is_ok() {
+            let BySide { stable, canary } = tick.sides();
             self.requests.stable.add(stable);
             self.requests.canary.add(canary);
         }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::analysis::EvidenceState;
+use crate::analysis::evidence::Processes;
 use crate::analysis::fixtures::relative;
 use crate::analysis::plan::tests::drawn;
 use crate::policy::Weighed;
@@ -95,13 +95,13 @@ fn what_no_hold_shows_has_none() {
 fn convicted(plan: &PlanTraffic, times: f64, random: &mut u64) -> usize {
     let limits = plan.limits();
     let run = |random: &mut u64| {
-        let (mut state, mut live) = (EvidenceState::default(), Duration::ZERO);
+        let (mut processes, mut live) = (Processes::default(), Duration::ZERO);
         plan.stages().iter().any(|PlannedStage { traffic, hold, .. }| {
             let end = live + *hold;
             let mut convicted = false;
             while live < end {
-                let tick = drawn(traffic, times, random);
-                convicted |= state.add(&limits, tick, live).convicted;
+                let seen = drawn(traffic, times, random);
+                convicted |= processes.add(&limits, seen, live).convicted;
                 live += traffic.every;
             }
             convicted

@@ -32,6 +32,19 @@ fn it_is_judged_once_with_the_look_that_uses_the_hold_up() {
 }
 
 #[test]
+fn a_window_in_which_nobody_looked_brings_the_end_no_nearer() {
+    let mut bench = bench(ab("error_rate", 100));
+    let never = Verdict::NotApplicable;
+    assert_eq!([0, 0].map(|bad| verdict(&bench.failing(bad), "ab")), [never; 2]);
+    // Down for a minute: the look after it covers all of that, and ten seconds somebody looked at.
+    let from = bench.now;
+    bench.now = bench.now + INTERVAL * 6;
+    bench.blind = Some(Window::new(from, bench.now));
+    let seen: Vec<Verdict> = (0..3).map(|_| verdict(&bench.failing(0), "ab")).collect();
+    assert_eq!(seen, [never, never, Verdict::Pass]);
+}
+
+#[test]
 fn a_small_difference_passes() {
     let mut bench = bench(ab("success_rate", 100));
     for _ in 0..4 {

@@ -59,7 +59,7 @@ proptest! {
         for answers in looks {
             let (a, b) = (look(&mut without, answers), look(&mut with, answers));
             prop_assert_eq!(ruling(&a), ruling(&b));
-            prop_assert_eq!(a.covered, b.covered);
+            prop_assert_eq!(a.observed, b.observed);
             prop_assert_eq!(a.guilty.is_some(), b.guilty.is_some());
             prop_assert_eq!(b.asks.len(), 0);
             prop_assert_eq!(without.passing(), with.passing());
@@ -128,7 +128,7 @@ fn a_clock_whose_only_check_is_excused_runs_without_its_source() {
     let _ = bench.judge.excuse(&bench.policy, "errors");
     let judged = bench.look(|_| Err(FailureKind::Unavailable));
     assert_eq!(ruling(&judged), Ruling::GoOn);
-    assert_eq!(judged.covered.map(Window::length), Some(INTERVAL * 2));
+    assert_eq!(judged.observed, Some(INTERVAL * 2));
     assert!(bench.passing());
 }
 
@@ -153,4 +153,14 @@ fn too_few_requests_are_not_at_the_hard_limit() {
     assert_eq!((verdict(&judged, "hard-limit"), ruling(&judged)), (Verdict::Pass, Ruling::GoOn));
     let told = found(&judged, "hard-limit").to_string();
     assert!(told.contains("100 % of 19 requests") && told.contains("half of 20 or more"), "{told}");
+}
+
+#[test]
+fn without_requests_of_stable_there_is_nothing_to_hold_the_hard_limit_against() {
+    let mut spec = spec(vec![]);
+    spec.hard_limit = true;
+    let mut bench = Bench::with(spec);
+    let judged = bench.look(|_| Ok((counts(0, 0), counts(100, 100))));
+    let seen = (verdict(&judged, "hard-limit"), ruling(&judged));
+    assert_eq!(seen, (Verdict::NotApplicable, Ruling::GoOn));
 }

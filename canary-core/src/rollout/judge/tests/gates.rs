@@ -34,7 +34,7 @@ fn a_gates_last_word_is_its_verdict() {
         say(&mut bench, said);
         let judged = bench.unmeasured();
         assert_eq!((verdict(&judged, "alerts"), ruling(&judged)), (expected, ruled));
-        assert_eq!(judged.covered, None);
+        assert_eq!(judged.observed, None);
         let open = expected == Verdict::Pass;
         assert_eq!(bench.judge.gates_pass(&bench.policy, bench.now), open);
         let rejects = bench.judge.gate_rejects(&bench.policy, &alerts(), bench.here(), bench.now);

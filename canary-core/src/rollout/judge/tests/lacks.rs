@@ -91,7 +91,7 @@ fn a_source_without_anything_newer_changes_nothing() {
     assert_eq!(ruling(&bench.pending()), Ruling::Hold, "what was found last stands");
     let _ = bench.failing(0);
     let judged = bench.pending();
-    assert_eq!((ruling(&judged), judged.covered), (Ruling::Wait, None));
+    assert_eq!((ruling(&judged), judged.observed), (Ruling::Wait, None));
     assert!(bench.passing(), "and is fresh for two intervals");
     let _ = bench.pending();
     let _ = bench.pending();

@@ -121,7 +121,7 @@ fn only_what_all_signals_covered_counts_for_the_hold() {
             Ok(Measured::new(window(covered), reading.clone(), reading))
         };
         let answers: Vec<_> = queries.iter().map(answer).collect();
-        assert_eq!(bench.take_in(&queries, &answers).covered, counted.map(window));
+        assert_eq!(bench.take_in(&queries, &answers).observed, counted.map(|w| window(w).length()));
     }
 }
 
@@ -151,7 +151,7 @@ proptest! {
             let length = window.length().as_secs();
             let measured = Measured::new(window, counts(length, 0), counts(length, 0));
             let judged = bench.take_in(&queries, &[Ok(measured)]);
-            covered += judged.covered.map_or(0, |window| window.length().as_secs());
+            covered += judged.observed.map_or(0, |observed| observed.as_secs());
             let fresh = fits && !window.is_empty();
             prop_assert_eq!(judged.judgement.requests.is_some(), fresh);
             weighed += if fresh { length } else { 0 };

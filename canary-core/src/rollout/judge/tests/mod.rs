@@ -34,6 +34,7 @@ pub(super) struct Bench {
     pub(super) now: Timestamp,
     pub(super) stage: usize,
     pub(super) left: Duration,
+    pub(super) blind: Option<Window>,
 }
 
 /// Answers with these readings of stable and the canary.
@@ -74,7 +75,7 @@ impl Bench {
         let now = Timestamp::from_millis(1_000_000);
         let judge = Judge::new(&policy, now);
         let left = policy.stages()[0].hold();
-        Self { policy, judge, now, stage: 0, left }
+        Self { policy, judge, now, stage: 0, left, blind: None }
     }
 
     pub(super) fn weight(&self) -> Weight {
@@ -82,7 +83,7 @@ impl Bench {
     }
 
     pub(super) fn here(&self) -> Look {
-        Look { stage: self.stage, weight: self.weight(), left: self.left }
+        Look { stage: self.stage, weight: self.weight(), left: self.left, blind: self.blind }
     }
 
     /// Enters a stage whose weight stands at once.
@@ -124,8 +125,8 @@ impl Bench {
     ) -> Judged {
         let judged =
             self.judge.judge(&self.policy, self.here(), (queries, self.now), answers, self.now);
-        if let (Ruling::GoOn, Some(covered)) = (judged.judgement.ruling, judged.covered) {
-            self.left = self.left.saturating_sub(covered.length());
+        if let (Ruling::GoOn, Some(observed)) = (judged.judgement.ruling, judged.observed) {
+            self.left = self.left.saturating_sub(observed);
         }
         judged
     }

@@ -44,6 +44,19 @@ fn each_stage_begins_anew_and_stable_is_not_needed() {
 }
 
 #[test]
+fn what_the_canary_fails_while_it_warms_up_is_not_its_business() {
+    let mut check = Check::objective("slo", 0.01);
+    check.delay_ms = 30_000;
+    let mut bench = Bench::of(vec![check]);
+    let _ = missed(&mut bench, 3, 60);
+    let Finding::Objective { requests, .. } = found(&bench.failing(1), "slo").finding else {
+        panic!("it has not begun")
+    };
+    assert_eq!((requests.total, requests.bad), (100, 1));
+    assert_eq!(missed(&mut bench, 5, 1), [(Verdict::Pass, Ruling::GoOn); 5]);
+}
+
+#[test]
 fn what_it_does_is_said() {
     for (then, expected) in
         [(Then::Hold, Ruling::Hold), (Then::Ask, Ruling::Ask), (Then::Warn, Ruling::GoOn)]

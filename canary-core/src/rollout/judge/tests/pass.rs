@@ -78,7 +78,7 @@ fn a_stage_that_must_show_something_is_measured_and_waits_for_it() {
         Signal::Requests => both(&counts(100, 0)),
         _ => Err(FailureKind::Timeout),
     });
-    assert_eq!((ruling(&judged), judged.covered), (Ruling::Wait, None));
+    assert_eq!((ruling(&judged), judged.observed), (Ruling::Wait, None));
 }
 
 proptest! {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::policy::{CheckKind, Evident, Then, Weighed};
-use crate::record::{Finding, Grounds, Silent};
+use crate::record::{Finding, Grounds, Silent, Unweighed};
 use crate::rollout::CheckEvidence;
 use crate::value::{PodCounts, Side};
 
@@ -72,6 +72,13 @@ fn a_heavier_tail_convicts_though_as_many_requests_fail() {
     let grounds = grounds(&judged).unwrap();
     assert_eq!(grounds.bounds_ms, [100.0, 500.0]);
     assert_eq!(grounds.ratio, None, "no errors were weighed");
+    let slow = grounds.slow.unwrap();
+    let shares = [slow.requests.canary, slow.requests.stable].map(|side| side.error_rate());
+    assert_eq!((slow.bound_ms, shares), (100.0, [Some(0.4), Some(0.1)]));
+    let text = found(&judged, "worse").to_string();
+    let first =
+        "worse fails: the canary answers 40% of requests slower than 100 ms, stable 10%; evidence ";
+    assert!(text.starts_with(first) && !text.contains("fail "), "{text}");
     let mut innocent = self::bench(&[LATENCY]);
     for _ in 0..100 {
         // Half of its requests fail, and that is none of this check's business.
@@ -115,6 +122,85 @@ fn requests_in_other_buckets_fix_bounds_of_their_own() {
             _ => both(&counts(1_000, 0)),
         });
         assert_eq!(shown(&bench).grounds.bounds_ms, bounds);
+    }
+}
+
+/// Answers with this latency of stable and the canary, and as many requests that go well.
+fn taking(stable: &Reading, canary: &Reading) -> impl Fn(&Signal) -> Answer {
+    let (stable, canary) = (stable.clone(), canary.clone());
+    move |signal| match signal {
+        Signal::Latency => Ok((stable.clone(), canary.clone())),
+        _ => both(&counts(400, 0)),
+    }
+}
+
+fn unweighed(judged: &Judged) -> Option<Unweighed> {
+    match found(judged, "worse").finding {
+        Finding::Evidence { unweighed, .. } => unweighed,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_tail_that_is_not_weighed_lets_nothing_pass_and_says_why() {
+    let (usual, other) =
+        (times(360, 38, 2), Reading::Buckets(Buckets::new(vec![70.0], vec![360, 40]).unwrap()));
+    // What is answered, look by look, and what the last look comes to.
+    let few = Unweighed::TooFew { seen: 800, needed: 1_000 };
+    let cases = [
+        (vec![(&usual, &usual); 2], Some(few), Verdict::Pending, Ruling::Wait),
+        (vec![(&usual, &usual); 3], None, Verdict::Pass, Ruling::GoOn),
+        (
+            vec![(&other, &usual); 4],
+            Some(Unweighed::OtherBounds),
+            Verdict::NotApplicable,
+            Ruling::GoOn,
+        ),
+    ];
+    let none = times(400, 0, 0);
+    let no_bound =
+        (vec![(&none, &none); 3], Some(Unweighed::NoBound), Verdict::NotApplicable, Ruling::GoOn);
+    let changed = [vec![(&usual, &usual); 4], vec![(&usual, &other)]].concat();
+    let changed = (changed, Some(Unweighed::OtherBounds), Verdict::NotApplicable, Ruling::GoOn);
+    for (looks, why, expected, then) in cases.into_iter().chain([no_bound, changed]) {
+        let mut bench = bench(&[LATENCY]);
+        let judged =
+            looks.iter().map(|(stable, canary)| bench.look(taking(stable, canary))).last().unwrap();
+        assert_eq!(
+            (unweighed(&judged), verdict(&judged, "worse"), ruling(&judged)),
+            (why, expected, then)
+        );
+        assert_eq!(shown(&bench).unweighed, why);
+        let text = found(&judged, "worse").to_string();
+        assert_eq!(text.contains("latency is not weighed"), why.is_some(), "{text}");
+        assert_eq!(shown(&bench).to_string().contains("latency is not weighed"), why.is_some());
+    }
+}
+
+#[test]
+fn errors_are_weighed_where_there_is_no_tail() {
+    let none = times(400, 0, 0);
+    let mut bench = bench(&[ERRORS, LATENCY]);
+    let looks: Vec<_> = (0..4).map(|_| bench.look(taking(&none, &none))).collect();
+    let seen: Vec<_> = looks.iter().map(|judged| verdict(judged, "worse")).collect();
+    assert_eq!(seen, [Verdict::Pending, Verdict::Pending, Verdict::Pass, Verdict::Pass]);
+    assert_eq!(unweighed(&looks[3]), Some(Unweighed::NoBound));
+}
+
+#[test]
+fn what_convicts_is_said_first() {
+    for (bad, slow, first) in [
+        (30, 100, "the canary fails 3% of requests, stable 0.1%; ratio "),
+        (
+            1,
+            500,
+            "the canary answers 50% of requests slower than 100 ms, stable 10%; the canary fails ",
+        ),
+    ] {
+        let mut bench = bench(&[ERRORS, LATENCY]);
+        let judged = until_it_fails(&mut bench, 40, serving(bad, slow));
+        let text = found(&judged, "worse").finding.to_string();
+        assert!(text.starts_with(first) && text.contains("the canary answers"), "{text}");
     }
 }
 
@@ -232,7 +318,7 @@ fn what_people_are_shown_is_that_of_the_last_look() {
         };
         let CheckEvidence { requests: all, odds: so_far, needed: limit, .. } = shown(&bench);
         assert_eq!((all, so_far, limit), (requests, odds, needed));
-        assert_eq!(all.canary.total, looks * 1_000);
+        assert_eq!(all.unwrap().canary.total, looks * 1_000);
     }
     let ratio = shown(&bench).grounds.ratio.unwrap();
     let text = shown(&bench).to_string();
