@@ -37,8 +37,8 @@ impl Runner {
         let result = driven.unwrap_or(Err(DriverError::Panicked));
         self.observers.have_heard().await;
         #[cfg(feature = "json")]
-        if let Some(journal) = self.journal.take() {
-            journal.close().await;
+        if let Some(journal) = &self.journal {
+            journal.is_written().await;
         }
         self.done.send_replace(Some(result));
     }
@@ -130,8 +130,14 @@ impl Runner {
     fn save(&mut self, rev: u64) {
         let (saver, state) = (self.ports.saver.clone(), self.rollout.snapshot());
         let observers = self.observers.clone();
+        #[cfg(feature = "json")]
+        let journal = self.journal.clone();
         self.work.save(rev, async move {
             observers.have_heard().await;
+            #[cfg(feature = "json")]
+            if let Some(journal) = journal {
+                journal.is_written().await;
+            }
             saver.save(state).await
         });
     }

@@ -9,6 +9,7 @@ mod holders;
 mod observers;
 mod over;
 mod phases;
+mod send;
 mod simulated;
 mod sources;
 mod start;
