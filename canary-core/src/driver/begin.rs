@@ -340,6 +340,7 @@ impl Parts {
             done,
             stop: stopped,
             work: Work::default(),
+            store_down: None,
         };
         #[expect(
             clippy::disallowed_methods,

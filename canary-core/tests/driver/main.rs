@@ -13,6 +13,7 @@ mod send;
 mod simulated;
 mod sources;
 mod start;
+mod stores;
 mod supersede;
 mod support;
 mod twins;
