@@ -1,9 +1,10 @@
-//! Checks that a router keeps the promises of [`TrafficRouter`].
+//! Checks that a router keeps the promises of [`TrafficRouter`]; that a store does is checked in [`store`].
 //!
 //! [`router_conformance!`](crate::router_conformance) writes one test for each
 //! function here. Each gets a router of its own and panics where a promise is broken.
 
 mod route;
+pub mod store;
 
 use std::future::Future;
 
