@@ -109,13 +109,7 @@ impl StateStore for Faulty {
         self.land(&target).await;
         let now = self.now(&target).await;
         if self.fault == Fault::LoadsFromMemory {
-            return Ok(self
-                .seen
-                .lock()
-                .unwrap()
-                .get_or_insert(now.clone().unwrap())
-                .clone()
-                .into());
+            return Ok(self.seen.lock().unwrap().get_or_insert(now.unwrap()).clone().into());
         }
         Ok(now)
     }
