@@ -86,7 +86,7 @@ impl Workload for Faulty {
     async fn prepare(&self, call: &Call, wanted: &Capacity) -> Result<Readiness, PortError> {
         let readiness = self.inner.prepare(call, wanted).await?;
         Ok(match self.fault {
-            Fault::IsReadyByTurns if self.count() % 2 == 0 => Readiness::waiting("a fault"),
+            Fault::IsReadyByTurns if self.count().is_multiple_of(2) => Readiness::waiting("a fault"),
             Fault::Shrinks if wanted.weight < self.largest(wanted.weight) => {
                 Readiness::waiting("a fault")
             }
@@ -96,7 +96,7 @@ impl Workload for Faulty {
 
     async fn promote(&self, call: &Call, how: How) -> Result<Progress, PortError> {
         match self.fault {
-            Fault::BeginsAnew if self.count() % 2 == 0 => wait(),
+            Fault::BeginsAnew if self.count().is_multiple_of(2) => wait(),
             Fault::IsNeverThere => Err(PortError::new(FailureKind::NotFound, "a fault")),
             _ => self.inner.promote(call, how).await,
         }
