@@ -49,6 +49,11 @@ pub enum Line {
         /// What.
         event: Event,
     },
+    /// The journal ends here though the rollout went on: it could not be written fast enough.
+    Lost {
+        /// How many lines were not written, at least.
+        lines: u64,
+    },
 }
 
 /// Holds what a rollout began with, beside its policy.
@@ -88,6 +93,15 @@ pub enum JournalError {
     NoBegin {
         /// The line's number, from 1.
         line: usize,
+    },
+    /// It lacks what happened from here on, since it could not be written fast enough; what stands before can be
+    /// replayed.
+    #[error("line {line} of the journal says that {lines} lines or more were lost there")]
+    Lost {
+        /// The line's number, from 1.
+        line: usize,
+        /// How many lines were not written, at least.
+        lines: u64,
     },
     /// The policy in it is not valid.
     #[error("the policy in the journal is not valid")]
@@ -167,6 +181,7 @@ fn step(
             Some(rollout) => Ok(rollout.step(event, at)),
             None => Err(JournalError::NoBegin { line: number }),
         },
+        Line::Lost { lines } => Err(JournalError::Lost { line: number, lines }),
     }
 }
 

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use canary_core::driver::{Driver, DriverBuilder};
@@ -129,6 +129,62 @@ impl Write for Blocked {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+/// A disk that hangs until the test lets it go.
+#[derive(Clone, Default)]
+struct Hangs {
+    sink: Sink,
+    free: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Write for Hangs {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let (free, changed) = &*self.free;
+        drop(changed.wait_while(free.lock().unwrap(), |free| !*free).unwrap());
+        self.sink.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_cannot_keep_up_says_so_and_is_not_replayed_beyond_that() {
+    let (recorder, hangs) = (Recorder::new(), Hangs::default());
+    let handle = builder()
+        .observer(recorder.clone())
+        .journal(hangs.clone())
+        .start("shop-1".parse().unwrap())
+        .await
+        .unwrap();
+    let ana = "ana".parse().unwrap();
+    for _ in 0..600 {
+        handle.pause(&ana).await.unwrap();
+        handle.resume(&ana).await.unwrap();
+    }
+    *hangs.free.0.lock().unwrap() = true;
+    hangs.free.1.notify_all();
+    let lost = |journal: &[u8]| journal.windows(7).any(|text| text == b"\"lost\":");
+    while !lost(&hangs.sink.bytes()) {
+        tokio::task::yield_now().await;
+    }
+    let told = recorder.records();
+    handle.abort("enough", &ana).await.unwrap();
+    handle.finished().await.unwrap();
+    let journal = hangs.sink.bytes();
+    let line = journal.trim_ascii_end().split(|byte| *byte == b'\n').count();
+    match replay(&journal[..]) {
+        Err(JournalError::Lost { line: found, lines }) => assert!(found == line && lines > 0),
+        other => panic!("{other:?}"),
+    }
+    // What stands before the gap is what was told.
+    let before = replay(without_last_line(&journal)).unwrap();
+    assert!(before.len() > 500 && told.starts_with(&before));
+    // And what a later holder wrote into the same file does not hide it.
+    let later = [&journal[..], &two_holders().await.1].concat();
+    assert!(matches!(replay(&later[..]), Err(JournalError::Lost { .. })));
 }
 
 #[tokio::test(start_paused = true)]

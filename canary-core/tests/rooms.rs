@@ -26,7 +26,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
         "driver",
         &["value", "policy", "record", "report", "rollout", "ports", "store", "journal", "gate"],
     ),
-    ("testing", &["value", "policy", "record", "ports", "simulate"]),
+    ("testing", &["value", "policy", "record", "rollout", "ports", "simulate"]),
     ("lib", &[]),
 ];
 

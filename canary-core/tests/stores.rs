@@ -154,3 +154,24 @@ async fn of_many_writers_at_once_one_wins_each_time() {
         revision = won[0];
     }
 }
+
+#[test]
+fn waiting_for_a_lock_blocks_no_thread() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, target): (_, Target) = (FileStore::new(folder.path()), "a".parse().unwrap());
+    std::fs::create_dir(folder.path().join("a")).unwrap();
+    let lock = std::fs::File::create(folder.path().join("a/lock")).unwrap();
+    lock.lock().unwrap();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.max_blocking_threads(2).enable_all().build().unwrap();
+    let other = runtime.block_on(async {
+        for _ in 0..20 {
+            let load = store.load(&target);
+            tokio::time::timeout(Duration::from_millis(5), load).await.unwrap_err();
+        }
+        tokio::time::timeout(Duration::from_secs(60), store.load(&"b".parse().unwrap())).await
+    });
+    drop(lock);
+    assert_eq!(other.expect("there is a thread").unwrap(), None);
+    assert_eq!(runtime.block_on(store.load(&target)).unwrap(), None);
+}

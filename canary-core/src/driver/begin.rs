@@ -9,7 +9,7 @@ use super::execute::Ports;
 use super::fleet::Share;
 use super::handle::Stop;
 use super::looks::Looks;
-use super::observers::Observers;
+use super::observers::{Listener, Observers};
 use super::runner::Runner;
 use super::saver::Saver;
 use super::sources::Sources;
@@ -18,7 +18,7 @@ use super::{Clock, DriverError, Handle, StartError, needs};
 #[cfg(feature = "json")]
 use crate::journal::{Line, With};
 use crate::policy::Policy;
-use crate::ports::{Claim, Gate, Observer, Past, StateStore, Stored, TrafficRouter, Workload};
+use crate::ports::{Claim, Gate, Past, StateStore, Stored, TrafficRouter, Workload};
 use crate::record::Outcome;
 use crate::rollout::{Begin, Effect, Event, Phase, Rollout, Snapshot};
 use crate::store::MemoryStore;
@@ -33,7 +33,7 @@ pub(super) struct Parts {
     pub(super) gates: BTreeMap<GateName, Arc<dyn Gate>>,
     pub(super) workload: Option<Arc<dyn Workload>>,
     pub(super) store: Arc<dyn StateStore>,
-    pub(super) observers: Vec<Arc<dyn Observer>>,
+    pub(super) observers: Vec<Listener>,
     #[cfg(feature = "json")]
     pub(super) journal: Option<super::journal::Journal>,
     pub(super) clock: Option<Clock>,
@@ -340,6 +340,7 @@ impl Parts {
             done,
             stop: stopped,
             work: Work::default(),
+            store_down: None,
         };
         #[expect(
             clippy::disallowed_methods,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::begin::Parts;
+use super::observers::Listener;
 use super::{Clock, Handle, StartError};
 use crate::policy::Policy;
 use crate::ports::{Gate, MetricSource, Observer, StateStore, TrafficRouter, Workload};
@@ -100,14 +101,19 @@ impl<P> DriverBuilder<P> {
 
     /// Shows every record to an observer, on a thread that may block.
     ///
-    /// One that is slow harms nobody but itself: it has a queue of its own, misses records once that holds 1024, and
-    /// is waited for, for a second at most, before a state is saved that says that it was told.
+    /// One that is slow harms no rollout and no observer of another type: observers of one type have up to 16 threads
+    /// in the whole process, which are none of the runtime's. Each has a queue for each rollout, misses records once
+    /// that holds 1024 (the log says so, and how many), and is waited for, for a second at most, before a state is
+    /// saved that says that it was told.
     pub fn observer(mut self, observer: impl Observer) -> Self {
-        self.parts.observers.push(Arc::new(observer));
+        self.parts.observers.push(Listener::new(observer));
         self
     }
 
     /// Writes everything that the rollout goes through, to be [replayed](crate::journal::replay).
+    ///
+    /// A slow disk holds nothing up: up to 1024 lines wait to be written. Beyond that the journal ends, in the log at once
+    /// and with a last line that says so and that no replay passes over.
     #[cfg(feature = "json")]
     pub fn journal(mut self, out: impl std::io::Write + Send + 'static) -> Self {
         self.parts.journal = Some(super::journal::Journal::to(out));
@@ -154,7 +160,7 @@ impl DriverBuilder {
     /// to these observers before this one begins; if its router is down, that takes as long as the router is.
     ///
     /// # Errors
-    /// [`StartError`]; nothing was changed then, except as [`StartError::NotSuperseded`] says.
+    /// [`StartError`]; nothing was changed then, except as [`StartError::NotSuperseded`] and [`StartError::Store`] say.
     ///
     /// # Cancel safety
     /// The future may be dropped at any time. A rollout that was about to be superseded is then still taken back; one

@@ -44,3 +44,9 @@ impl Clock {
         self.since + std::time::Duration::from_millis(millis(at.since(self.start)))
     }
 }
+
+/// Returns the time by which threads wait, whether tokio's clock is paused or not.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the time")]
+pub(super) fn wall_time() -> std::time::Instant {
+    std::time::Instant::now()
+}

@@ -108,6 +108,9 @@ pub enum StartError {
     #[error(transparent)]
     Name(#[from] crate::value::InvalidName),
     /// The store failed.
+    ///
+    /// The route was not touched; but a claim whose answer was lost may be in the store. So what follows is
+    /// [`start_or_resume`](super::DriverBuilder::start_or_resume), which takes it up, rather than another id.
     #[error("the store failed")]
     Store(#[source] PortError),
     /// The policy in the store is not valid for this library.

@@ -81,8 +81,15 @@ impl Handle {
     ///
     /// Once the rollout has ended, the answer is [`Answer::Impossible`] and names the outcome.
     ///
+    /// The command takes effect at once; the answer comes when that is in the store, so it waits for as long as the store
+    /// is down.
+    ///
     /// # Errors
     /// [`DriverError`] if the rollout is no longer driven here though it has not ended.
+    ///
+    /// # Cancel safety
+    /// The future may be dropped at any time; the command may then have been given all the same. One that is to be given
+    /// again without doing it twice needs an id of its own, with [`command`](Self::command).
     pub async fn pause(&self, actor: &Actor) -> Result<Answer, DriverError> {
         self.give(actor, CommandKind::Pause).await
     }
@@ -91,16 +98,27 @@ impl Handle {
     ///
     /// # Errors
     /// As for [`pause`](Self::pause).
+    ///
+    /// # Cancel safety
+    /// As for [`pause`](Self::pause).
     pub async fn resume(&self, actor: &Actor) -> Result<Answer, DriverError> {
         self.give(actor, CommandKind::Resume).await
     }
 
-    /// Opens a gate that waits for approval, or goes on in spite of a check that asks.
+    /// Opens a gate that waits for approval, or goes on in spite of a check that asks: `approve("oncall", &ana)`.
+    ///
+    /// Where nothing of that name asks, the answer is [`Answer::Impossible`] and says what does.
     ///
     /// # Errors
     /// As for [`pause`](Self::pause).
-    pub async fn approve(&self, gate: GateName, actor: &Actor) -> Result<Answer, DriverError> {
-        self.give(actor, CommandKind::Approve { gate }).await
+    ///
+    /// # Cancel safety
+    /// As for [`pause`](Self::pause).
+    pub async fn approve(&self, gate: &str, actor: &Actor) -> Result<Answer, DriverError> {
+        match GateName::new(gate) {
+            Ok(gate) => self.give(actor, CommandKind::Approve { gate }).await,
+            Err(error) => Ok(no_gate(&error)),
+        }
     }
 
     /// Approves as [`approve`](Self::approve) does, but in this stage only: a late one does not open the same gate of
@@ -108,13 +126,19 @@ impl Handle {
     ///
     /// # Errors
     /// As for [`pause`](Self::pause).
+    ///
+    /// # Cancel safety
+    /// As for [`pause`](Self::pause).
     pub async fn approve_at(
         &self,
         stage: StageRef,
-        gate: GateName,
+        gate: &str,
         actor: &Actor,
     ) -> Result<Answer, DriverError> {
-        self.give_at(Some(stage), actor, CommandKind::Approve { gate }).await
+        match GateName::new(gate) {
+            Ok(gate) => self.give_at(Some(stage), actor, CommandKind::Approve { gate }).await,
+            Err(error) => Ok(no_gate(&error)),
+        }
     }
 
     /// Closes a gate that waits for approval for good, or says that a check that asks is right: the canary is taken
@@ -122,18 +146,27 @@ impl Handle {
     ///
     /// # Errors
     /// As for [`pause`](Self::pause).
+    ///
+    /// # Cancel safety
+    /// As for [`pause`](Self::pause).
     pub async fn reject(
         &self,
-        gate: GateName,
+        gate: &str,
         reason: impl Into<String>,
         actor: &Actor,
     ) -> Result<Answer, DriverError> {
-        self.give(actor, CommandKind::Reject { gate, reason: reason.into() }).await
+        match GateName::new(gate) {
+            Ok(gate) => self.give(actor, CommandKind::Reject { gate, reason: reason.into() }).await,
+            Err(error) => Ok(no_gate(&error)),
+        }
     }
 
     /// Takes the rest of this stage's hold as done; what comes next is asked and judged as ever.
     ///
     /// # Errors
+    /// As for [`pause`](Self::pause).
+    ///
+    /// # Cancel safety
     /// As for [`pause`](Self::pause).
     pub async fn advance(&self, stage: StageRef, actor: &Actor) -> Result<Answer, DriverError> {
         self.give_at(Some(stage), actor, CommandKind::Advance).await
@@ -143,6 +176,9 @@ impl Handle {
     ///
     /// # Errors
     /// As for [`pause`](Self::pause).
+    ///
+    /// # Cancel safety
+    /// As for [`pause`](Self::pause).
     pub async fn promote_full(&self, actor: &Actor) -> Result<Answer, DriverError> {
         self.give(actor, CommandKind::PromoteFull).await
     }
@@ -151,14 +187,23 @@ impl Handle {
     ///
     /// # Errors
     /// As for [`pause`](Self::pause).
+    ///
+    /// # Cancel safety
+    /// As for [`pause`](Self::pause).
     pub async fn retry(&self, actor: &Actor) -> Result<Answer, DriverError> {
         self.give(actor, CommandKind::Retry).await
     }
 
     /// Takes the canary back.
     ///
+    /// The answer comes when that is in the store or the router has taken the last traffic away, whichever is first: so
+    /// a store that is down holds it up no longer than the router.
+    ///
     /// # Errors
     /// As for [`pause`](Self::pause).
+    ///
+    /// # Cancel safety
+    /// The future may be dropped at any time; the canary may then be taken back all the same.
     pub async fn abort(
         &self,
         reason: impl Into<String>,
@@ -171,6 +216,10 @@ impl Handle {
     ///
     /// # Errors
     /// As for [`pause`](Self::pause).
+    ///
+    /// # Cancel safety
+    /// The future may be dropped at any time; the command may then have been given all the same. To give it again is
+    /// safe, and tells the answer.
     pub async fn command(&self, command: Command) -> Result<Answer, DriverError> {
         let (answer, answered) = oneshot::channel();
         if self.commands.send((command, answer)).await.is_err() {
@@ -232,8 +281,8 @@ impl Handle {
 
     /// Stops driving in order, and waits until that is done; the end if the rollout has come to it.
     ///
-    /// Left to be resumed, it is stopped within seconds: what is being saved is saved, calls are dropped, observers
-    /// hear what they were told. Taken back, it goes on until the canary has nothing any more, however long the
+    /// Left to be resumed, calls are dropped at once, the save that is under way is waited for, and observers hear what
+    /// they were told. That takes milliseconds, and half a minute where the store does not answer. Taken back, it goes on until the canary has nothing any more, however long the
     /// router needs for that; where a promotion is past taking back, until that has ended.
     ///
     /// # Errors
@@ -282,6 +331,11 @@ impl Handle {
     pub fn stop(&self) {
         self.stop.send_replace(Stop::AtOnce);
     }
+}
+
+/// Answers an approval or a rejection of what cannot be a gate's name.
+fn no_gate(error: &InvalidName) -> Answer {
+    Answer::Impossible { why: error.to_string() }
 }
 
 /// Holds a rollout's end.

@@ -38,9 +38,11 @@ mod journal;
 mod looks;
 mod needs;
 mod observers;
+mod outbox;
 mod runner;
 mod saver;
 mod sources;
+mod threads;
 mod work;
 
 pub use builder::{Driver, DriverBuilder, Kept};

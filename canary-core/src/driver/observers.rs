@@ -1,64 +1,59 @@
 //! Hands records to observers off the driver's own path, so that a slow one holds nothing up.
 
-use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::any::{Any, TypeId};
+use std::sync::Arc;
 
 use futures::future::join_all;
-use tokio::sync::watch;
+use tokio::runtime;
 
+use super::outbox::{Outbox, Taker, Trouble};
 use crate::ports::Observer;
 use crate::record::Record;
 use crate::value::RolloutId;
 
-/// How many records an observer may be behind before it misses some.
-const MOST: usize = 1024;
+/// Is told of a rollout; clones are the same one.
+#[derive(Clone, Debug)]
+pub(super) struct Listener {
+    observer: Arc<dyn Observer>,
+    /// Its type: observers of one type share threads.
+    kind: TypeId,
+}
 
-/// How long a save, and the end of a rollout, wait for an observer.
-const PATIENCE: Duration = Duration::from_secs(1);
+impl Listener {
+    pub(super) fn new(observer: impl Observer) -> Self {
+        Self { kind: observer.type_id(), observer: Arc::new(observer) }
+    }
+}
 
 /// Tells the observers of one rollout; clones tell the same ones.
 #[derive(Clone, Debug)]
 pub(super) struct Observers {
-    outboxes: Arc<[Arc<Outbox>]>,
+    outboxes: Arc<[Arc<Outbox<Record>>]>,
 }
 
-/// Holds what one observer has not been told yet.
+/// Tells one observer of one rollout.
 #[derive(Debug)]
-struct Outbox {
+struct Told {
     rollout: RolloutId,
     observer: Arc<dyn Observer>,
-    queue: Mutex<Queue>,
-    /// Whether a thread is telling it; changed with the queue locked.
-    busy: watch::Sender<bool>,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    records: VecDeque<Record>,
-    missed: u64,
-    /// Whether somebody waited for it in vain: nobody does again until it has caught up.
-    lags: bool,
+    /// Where it may spawn what it does not want to wait for.
+    runtime: runtime::Handle,
 }
 
 impl Observers {
-    pub(super) fn new(rollout: &RolloutId, observers: Vec<Arc<dyn Observer>>) -> Self {
-        let outbox = |observer| {
-            Arc::new(Outbox {
-                rollout: rollout.clone(),
-                observer,
-                queue: Mutex::default(),
-                busy: watch::Sender::new(false),
-            })
+    /// Tells these; to be called in the runtime that drives the rollout.
+    pub(super) fn new(rollout: &RolloutId, listeners: Vec<Listener>) -> Self {
+        let outbox = |Listener { observer, kind }| {
+            let rollout = rollout.clone();
+            Outbox::new(Told { rollout, observer, runtime: runtime::Handle::current() }, kind)
         };
-        Self { outboxes: observers.into_iter().map(outbox).collect() }
+        Self { outboxes: listeners.into_iter().map(outbox).collect() }
     }
 
     /// Hands a record to every observer, and waits for none.
     pub(super) fn tell(&self, record: &Record) {
         for outbox in &*self.outboxes {
-            outbox.push(record);
+            outbox.push(record.clone());
         }
     }
 
@@ -66,63 +61,29 @@ impl Observers {
     ///
     /// A state that is saved says that its records were told: so nothing is lost if the process dies.
     pub(super) async fn have_heard(&self) {
-        join_all(self.outboxes.iter().map(|outbox| outbox.has_heard())).await;
+        join_all(self.outboxes.iter().map(|outbox| outbox.is_taken())).await;
     }
 }
 
-impl Outbox {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        // Every change is one call: a panic leaves nothing half done.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+impl Taker<Record> for Told {
+    fn take(&self, record: Record) {
+        let _runtime = self.runtime.enter();
+        self.observer.notice(&self.rollout, &record);
     }
 
-    fn push(self: &Arc<Self>, record: &Record) {
-        let mut queue = self.queue();
-        if queue.records.len() == MOST {
-            queue.missed += 1;
-            return;
-        }
-        queue.records.push_back(record.clone());
-        if !self.busy.send_replace(true) {
-            let outbox = Arc::clone(self);
-            drop(tokio::task::spawn_blocking(move || outbox.empty()));
-        }
-    }
-
-    /// Tells the observer everything that waits.
-    fn empty(&self) {
-        while let Some(record) = self.next() {
-            let told = || self.observer.notice(&self.rollout, &record);
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(told)) {
-                // Dropping it is the observer's code once more, which may panic once more.
-                std::mem::forget(panic);
-                tracing::warn!(rollout = %self.rollout, record = record.number, "an observer panicked");
+    fn hear(&self, trouble: Trouble) {
+        let rollout = &self.rollout;
+        match trouble {
+            Trouble::Slow => {
+                tracing::warn!(%rollout, "an observer is slow; nothing waits for it");
             }
-        }
-    }
-
-    fn next(&self) -> Option<Record> {
-        let mut queue = self.queue();
-        let next = queue.records.pop_front();
-        if next.is_none() {
-            queue.lags = false;
-            let missed = std::mem::take(&mut queue.missed);
-            if missed > 0 {
-                tracing::warn!(rollout = %self.rollout, missed, "an observer was too slow and missed records");
+            Trouble::Full => {
+                tracing::warn!(%rollout, "an observer is too slow and misses records");
             }
-            self.busy.send_replace(false);
-        }
-        next
-    }
-
-    async fn has_heard(&self) {
-        if self.queue().lags {
-            return;
-        }
-        let mut busy = self.busy.subscribe();
-        if tokio::time::timeout(PATIENCE, busy.wait_for(|busy| !*busy)).await.is_err() {
-            self.queue().lags = true;
-            tracing::warn!(rollout = %self.rollout, "an observer is slow; nothing waits for it");
+            Trouble::Missed(missed) => {
+                tracing::warn!(%rollout, missed, "an observer was too slow and missed records");
+            }
+            Trouble::Panicked => tracing::warn!(%rollout, "an observer panicked"),
         }
     }
 }

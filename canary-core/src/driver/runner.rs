@@ -12,6 +12,7 @@ use super::observers::Observers;
 use super::work::Work;
 use super::{Clock, DriverError};
 use crate::rollout::{Effect, Event, Rollout, Status};
+use crate::value::{Failure, Timestamp, millis};
 
 /// Drives one rollout: hands events to the machine and carries its effects out.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(super) struct Runner {
     pub(super) stop: watch::Receiver<Stop>,
     pub(super) work: Work,
     pub(super) looks: Looks,
+    /// Since when the store fails.
+    pub(super) store_down: Option<Timestamp>,
 }
 
 impl Runner {
@@ -37,8 +40,8 @@ impl Runner {
         let result = driven.unwrap_or(Err(DriverError::Panicked));
         self.observers.have_heard().await;
         #[cfg(feature = "json")]
-        if let Some(journal) = self.journal.take() {
-            journal.close().await;
+        if let Some(journal) = &self.journal {
+            journal.is_written().await;
         }
         self.done.send_replace(Some(result));
     }
@@ -100,6 +103,9 @@ impl Runner {
     /// Hands an event to the machine and does what it wants.
     fn take(&mut self, event: Event) {
         let now = self.clock.now();
+        if let Event::Persisted { result, .. } = &event {
+            self.note_store(result.as_ref().err(), now);
+        }
         #[cfg(feature = "json")]
         if let Some(journal) = &self.journal {
             journal.write(crate::journal::Line::Event { at: now, event: event.clone() });
@@ -113,6 +119,23 @@ impl Runner {
             tracing::error!(rollout = %status.rollout, weight = %status.weight, "the canary cannot be taken back");
         }
         self.status.send_replace(status);
+    }
+
+    /// Says when the store goes down and when it is back: records, which would say so, wait for it.
+    fn note_store(&mut self, failure: Option<&Failure>, now: Timestamp) {
+        let rollout = self.rollout.id();
+        match (failure, self.store_down) {
+            (Some(failure), None) => {
+                tracing::warn!(%rollout, %failure, "the store fails: the canary can be taken back, but does not grow");
+                self.store_down = Some(now);
+            }
+            (None, Some(since)) => {
+                let down_ms = millis(now.since(since));
+                tracing::info!(%rollout, down_ms, "the store is back");
+                self.store_down = None;
+            }
+            _ => {}
+        }
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {
@@ -130,8 +153,14 @@ impl Runner {
     fn save(&mut self, rev: u64) {
         let (saver, state) = (self.ports.saver.clone(), self.rollout.snapshot());
         let observers = self.observers.clone();
+        #[cfg(feature = "json")]
+        let journal = self.journal.clone();
         self.work.save(rev, async move {
             observers.have_heard().await;
+            #[cfg(feature = "json")]
+            if let Some(journal) = journal {
+                journal.is_written().await;
+            }
             saver.save(state).await
         });
     }

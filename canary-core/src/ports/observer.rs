@@ -13,6 +13,7 @@ pub trait Observer: fmt::Debug + Send + Sync + 'static {
     /// Takes note of a record of a rollout.
     ///
     /// To be correct: it returns soon, for instance by handing the record to a channel. The driver calls it on a
-    /// thread that may block; one that is slow, or panics, harms nothing but itself.
+    /// thread that may block, inside the tokio runtime that drives the rollout. One that is slow, or panics, harms no
+    /// rollout; observers of one type share 16 threads, so those may wait for each other.
     fn notice(&self, rollout: &RolloutId, record: &Record);
 }

@@ -11,10 +11,19 @@ use crate::rollout::Snapshot;
 use crate::value::{FailureKind, Revision, RolloutId, Target, Timestamp};
 
 /// Keeps one rollout for each target, changed by compare-and-set only.
+///
+/// To be correct, what is done to one target is linearizable over all processes that use the store: once a write has
+/// returned, every [`load`](Self::load) and every [`confirm`](Self::confirm) that begins later knows of it. So neither
+/// may be answered from a cache, from a replica that lags, or from a watch. A write whose answer nobody awaits any more
+/// lands whole or not at all, at any time; where another one came before it, it is refused.
+///
+/// The suite `store_conformance!` of the feature `test-util` checks all of that.
 #[cfg_attr(feature = "test-util", mockall::automock)]
 #[async_trait]
 pub trait StateStore: fmt::Debug + Send + Sync + 'static {
-    /// Reads what is kept for a target, `None` if nothing was ever.
+    /// Reads what is kept for a target, `None` if nothing is.
+    ///
+    /// To be correct: it returns what was written last, and nothing older.
     ///
     /// # Errors
     /// `Unavailable`, `Denied`; `Invalid` where what is kept cannot be read.
@@ -52,8 +61,10 @@ pub trait StateStore: fmt::Debug + Send + Sync + 'static {
     /// Confirms that a target is still at this revision; asked before every raise, and before anything is done to what
     /// runs but bringing the old version back.
     ///
+    /// To be correct: it is asked of the place where claims are decided, so that a holder that was replaced is told.
+    ///
     /// # Errors
-    /// `Conflict` where it is not; the others as for [`load`](Self::load).
+    /// `Conflict` where it is not, or nothing is kept any more; the others as for [`load`](Self::load).
     async fn confirm(&self, target: &Target, expect: Revision) -> Result<(), PortError>;
 
     /// Lists every target of which anything is kept, for a program that drives many.

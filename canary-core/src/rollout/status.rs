@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Hold, Phase, Rollout, judge};
+use super::{Hold, Phase, Rollout, flight, judge};
 use crate::record::{Grounds, Judgement, Odds, Outcome, Ruling, Unweighed};
 use crate::value::{BySide, Counts, GateName, RolloutId, Span, Timestamp, Weight, millis};
 
@@ -90,6 +90,8 @@ pub enum Waiting {
     Canary(String),
     /// For what runs the versions.
     Workload,
+    /// For the store, which fails: what comes next must be saved before it is done.
+    Store,
     /// For the time for which the old version is kept, in milliseconds.
     #[serde(rename = "keep_ms")]
     Keep(u64),
@@ -142,6 +144,7 @@ impl fmt::Display for Waiting {
             }
             Self::Canary(why) => write!(f, "waits for the canary to be ready: {why}"),
             Self::Workload => f.write_str("waits for what runs the versions"),
+            Self::Store => f.write_str("waits for the store, which fails"),
             Self::Keep(ms) => write!(f, "keeps the old version for another {}", Span(*ms)),
             Self::Resume => f.write_str("paused until somebody resumes it"),
             Self::Nothing => f.write_str("is over"),
@@ -211,6 +214,9 @@ impl Rollout {
         if let Some(ask) = self.asked() {
             return Waiting::Gate(ask.gate.clone());
         }
+        if self.waits_for_store() {
+            return Waiting::Store;
+        }
         if let Some((_, why)) = self.waits_for_canary(now).filter(|_| forward) {
             return Waiting::Canary(why.to_owned());
         }
@@ -232,6 +238,16 @@ impl Rollout {
             Phase::Holding { hold } => self.waiting_in(hold, now),
             _ => Waiting::Router,
         }
+    }
+
+    /// Tells whether something is held back until it is saved, and saving fails.
+    fn waits_for_store(&self) -> bool {
+        let ledger = &self.state.ledger;
+        ledger.is_failing()
+            && self.flight.calls().any(|call| match call.status {
+                flight::Status::Held { rev } => !ledger.is_saved(rev),
+                _ => false,
+            })
     }
 
     fn waiting_in(&self, hold: &Hold, now: Timestamp) -> Waiting {

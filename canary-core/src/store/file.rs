@@ -1,12 +1,14 @@
 //! A store of files: one folder for each target, replaced atomically under a lock.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use crate::policy::PolicySpec;
 use crate::ports::{Claim, Past, PortError, StateStore, Stored};
@@ -18,10 +20,20 @@ use crate::value::{FailureKind, Revision, Target};
 /// Each target has a folder (`/` in its name becomes `~`) with `policy-N.json`, written once for each rollout, and
 /// `state.json`, replaced at each save: written beside it, flushed to disk, renamed. A lock file keeps
 /// processes from writing at the same time; a network file system must honour such locks.
+///
+/// Clones share the threads on which they wait for the disk, eight at most: a disk that hangs blocks no more than those.
+/// So one store for many rollouts is better than one for each.
 #[derive(Clone, Debug)]
 pub struct FileStore {
     folder: Arc<PathBuf>,
+    threads: Arc<Semaphore>,
 }
+
+/// How many threads may wait for the disk.
+const THREADS: usize = 8;
+
+/// How long until a lock that somebody else has is tried again: they have it for as long as it takes to write a file.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// Holds what `state.json` says.
 #[derive(Serialize, Deserialize)]
@@ -49,31 +61,47 @@ impl FileStore {
     /// Keeps rollouts below this folder, which is made when it is first needed.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: Arc::new(folder.into()) }
+        Self { folder: Arc::new(folder.into()), threads: Arc::new(Semaphore::new(THREADS)) }
     }
 
     /// Runs a change of one target on a thread that may wait for the disk.
     async fn with<T: Send + 'static>(
         &self,
         target: &Target,
-        work: impl FnOnce(&Place) -> Result<T, PortError> + Send + 'static,
+        work: impl Fn(&Place) -> Result<T, PortError> + Send + Sync + 'static,
     ) -> Result<T, PortError> {
         let place = Place { folder: self.folder.join(target.as_str().replace('/', "~")) };
-        on_a_thread(move || {
-            let _lock = place.lock()?;
-            work(&place)
-        })
-        .await
+        let work = Arc::new(move || match place.lock()? {
+            Some(_lock) => work(&place).map(Some),
+            None => Ok(None),
+        });
+        loop {
+            let work = Arc::clone(&work);
+            if let Some(done) = self.on_a_thread(move || work()).await? {
+                return Ok(done);
+            }
+            // Not on the thread: whoever gives up waiting would leave it behind, blocked.
+            tokio::time::sleep(AGAIN).await;
+        }
     }
-}
 
-async fn on_a_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, PortError> + Send + 'static,
-) -> Result<T, PortError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-        Err(PortError::new(FailureKind::Internal, "the file store's thread died")
-            .with_source(error))
-    })
+    async fn on_a_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, PortError> + Send + 'static,
+    ) -> Result<T, PortError> {
+        let died = |error: Box<dyn std::error::Error + Send + Sync>| {
+            PortError::new(FailureKind::Internal, "the file store's thread died").with_source(error)
+        };
+        let thread = Arc::clone(&self.threads).acquire_owned().await;
+        let thread = thread.map_err(|error| died(error.into()))?;
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work();
+            // Free when the disk has answered, whether anybody still waits for it or not.
+            drop(thread);
+            done
+        });
+        done.await.unwrap_or_else(|error| Err(died(error.into())))
+    }
 }
 
 #[async_trait]
@@ -95,7 +123,7 @@ impl StateStore for FileStore {
                 return Err(place.conflict());
             }
             let revision = now.unwrap_or_default().next();
-            let Claim { policy, state, holder, version, past } = claim;
+            let Claim { policy, state, holder, version, past } = claim.clone();
             // The policy goes first under a name of its own: a crash before the state is
             // replaced leaves the old state with its old policy.
             let policy = PolicyFile { claim: revision, policy, holder, version, past };
@@ -120,6 +148,7 @@ impl StateStore for FileStore {
                 _ => return Err(place.conflict()),
             };
             let revision = expect.next();
+            let state = state.clone();
             place.write("state.json", &StateFile { revision, claim, state })?;
             Ok(revision)
         })
@@ -136,7 +165,8 @@ impl StateStore for FileStore {
 
     async fn targets(&self) -> Result<Vec<Target>, PortError> {
         let folder = Arc::clone(&self.folder);
-        on_a_thread(move || targets(&folder).map_err(|error| failed("list", &folder, error))).await
+        self.on_a_thread(move || targets(&folder).map_err(|error| failed("list", &folder, error)))
+            .await
     }
 }
 
@@ -168,13 +198,17 @@ struct Place {
 }
 
 impl Place {
-    fn lock(&self) -> Result<File, PortError> {
+    /// Takes the lock, `None` where somebody else has it.
+    fn lock(&self) -> Result<Option<File>, PortError> {
         let path = self.folder.join("lock");
-        let open = || -> io::Result<File> {
+        let open = || -> io::Result<Option<File>> {
             fs::create_dir_all(&self.folder)?;
             let file = File::options().create(true).truncate(false).write(true).open(&path)?;
-            file.lock()?;
-            Ok(file)
+            match file.try_lock() {
+                Ok(()) => Ok(Some(file)),
+                Err(TryLockError::WouldBlock) => Ok(None),
+                Err(TryLockError::Error(error)) => Err(error),
+            }
         };
         open().map_err(|error| failed("lock", &path, error))
     }

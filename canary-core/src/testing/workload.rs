@@ -88,16 +88,20 @@ impl MemoryWorkload {
         self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does a thing once it was asked for often enough.
+    /// Does a thing once it was asked for often enough, or nothing where it is done.
     fn ask(
         &self,
         what: String,
+        is_done: impl Fn(&Versions) -> bool,
         begin: impl Fn(&mut Versions),
         end: impl Fn(&mut Versions),
     ) -> Progress {
         let mut versions = self.versions();
         if versions.calls.last() != Some(&what) {
             versions.calls.push(what.clone());
+        }
+        if is_done(&versions) {
+            return Progress::Done;
         }
         begin(&mut versions);
         versions.note_outage(&what);
@@ -133,7 +137,7 @@ impl Workload for MemoryWorkload {
             versions.up.canary = true;
             versions.ready_for = Some(weight);
         };
-        Ok(match self.ask(format!("prepare {weight}"), |_| {}, grow) {
+        Ok(match self.ask(format!("prepare {weight}"), |_| false, |_| {}, grow) {
             Progress::Done => Readiness::ready_for(weight),
             Progress::Wait { why } => Readiness::waiting(why),
         })
@@ -147,28 +151,37 @@ impl Workload for MemoryWorkload {
             // Stable restarts with the new version.
             How::InPlace => self.ask(
                 "promote in place".to_owned(),
+                |_| false,
                 |versions| versions.up.stable = false,
                 |versions| (versions.up.stable, versions.stable_is_new) = (true, true),
             ),
-            How::Swap => self.ask("promote by swap".to_owned(), |_| {}, |v| v.stable_is_new = true),
+            How::Swap => {
+                let what = "promote by swap".to_owned();
+                self.ask(what, |_| false, |_| {}, |versions| versions.stable_is_new = true)
+            }
         })
     }
 
     async fn restore(&self, _: &Call, how: How) -> Result<Progress, PortError> {
+        let is_old = |versions: &Versions| versions.up.stable && !versions.stable_is_new;
         let old = |versions: &mut Versions| {
             (versions.up.stable, versions.stable_is_new) = (true, false);
         };
         Ok(match how {
-            How::InPlace => {
-                self.ask("restore in place".to_owned(), |versions| versions.up.stable = false, old)
-            }
-            How::Swap => self.ask("restore by swap".to_owned(), |_| {}, old),
+            How::InPlace => self.ask(
+                "restore in place".to_owned(),
+                is_old,
+                |versions| versions.up.stable = false,
+                old,
+            ),
+            How::Swap => self.ask("restore by swap".to_owned(), is_old, |_| {}, old),
         })
     }
 
     async fn retire(&self, _: &Call, side: Side) -> Result<Progress, PortError> {
         Ok(self.ask(
             format!("retire {side}"),
+            |versions| !*versions.up.get(side),
             |_| {},
             |versions| match side {
                 Side::Stable => versions.up.stable = false,

@@ -29,21 +29,41 @@ fn asks(status: &canary_core::rollout::Status) -> bool {
 #[tokio::test(start_paused = true)]
 async fn an_approval_for_one_stage_opens_no_gate_of_the_next() {
     let handle = with_approvals().start(id("shop-1")).await.unwrap();
-    let (oncall, half, ana) = ("oncall".parse().unwrap(), StageRef::new("half"), ana());
+    let (half, ana) = (StageRef::new("half"), ana());
     until(&handle, asks).await;
-    let approve = || handle.approve_at(half.clone(), "oncall".parse().unwrap(), &ana);
+    let approve = || handle.approve_at(half.clone(), "oncall", &ana);
     assert_eq!(approve().await.unwrap(), Answer::Done);
     until(&handle, |status| status.stage_name == "most" && asks(status)).await;
     assert_eq!(approve().await.unwrap(), Answer::Late { stage: StageRef::new("most") });
-    assert_eq!(handle.approve(oncall, &ana).await.unwrap(), Answer::Done);
+    assert_eq!(handle.approve("oncall", &ana).await.unwrap(), Answer::Done);
     assert!(handle.finished().await.unwrap().outcome().is_promoted());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_approval_of_what_is_no_gate_says_so_and_opens_nothing() {
+    let handle = with_approvals().start(id("shop-1")).await.unwrap();
+    until(&handle, asks).await;
+    for (gate, says) in [("on call", "only ASCII"), ("onduty", "onduty")] {
+        let half = || StageRef::new("half");
+        for answer in [
+            handle.approve(gate, &ana()).await,
+            handle.approve_at(half(), gate, &ana()).await,
+            handle.reject(gate, "bad", &ana()).await,
+        ] {
+            match answer.unwrap() {
+                Answer::Impossible { why } => assert!(why.contains(says), "{why}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert!(asks(&handle.status().borrow()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_rejection_takes_the_canary_back() {
     let handle = with_approvals().start(id("shop-1")).await.unwrap();
     until(&handle, asks).await;
-    let answer = handle.reject("oncall".parse().unwrap(), "too slow", &ana()).await;
+    let answer = handle.reject("oncall", "too slow", &ana()).await;
     assert_eq!(answer.unwrap(), Answer::Done);
     let outcome = handle.finished().await.unwrap().outcome().to_string();
     assert!(outcome.contains("ana") && outcome.contains("too slow"), "{outcome}");

@@ -6,10 +6,11 @@ use std::sync::{Arc, Condvar, Mutex};
 use canary_core::observe::{JsonLines, Memory};
 use canary_core::ports::Observer;
 use canary_core::record::Record;
+use canary_core::store::FileStore;
 use canary_core::testing::{MemoryRouter, Recorder};
 use canary_core::value::{RolloutId, Traffic, Weight};
 
-use crate::support::{Sink, ana, builder, id, until};
+use crate::support::{Sink, ana, builder, id, s, until};
 
 /// Blocks its thread until the test lets it go.
 #[derive(Clone, Debug, Default)]
@@ -75,6 +76,38 @@ async fn an_abort_does_not_wait_for_an_observer_that_is_stuck() {
         tokio::task::yield_now().await;
     }
     assert_eq!(stuck.heard.records(), other.records());
+}
+
+#[test]
+fn observers_that_hang_take_no_thread_from_the_runtime() {
+    let stuck = Stuck::default();
+    // All that waits for a disk has the one thread.
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).max_blocking_threads(1).enable_all().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let started = runtime.block_on(async {
+        for n in 0..20 {
+            let hangs = builder().target(format!("hangs-{n}").parse().unwrap());
+            hangs.observer(stuck.clone()).start(id("shop-1")).await.unwrap();
+        }
+        let other = builder().store(FileStore::new(folder.path())).start(id("shop-1"));
+        tokio::time::timeout(s(60), other).await
+    });
+    stuck.free();
+    runtime.shutdown_background();
+    started.expect("the file store has a thread").unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_may_spawn_what_it_does_not_want_to_wait_for() {
+    let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+    let tell = move |record: &Record| {
+        let (told, number) = (told.clone(), record.number);
+        drop(tokio::runtime::Handle::current().spawn(async move { told.send(number) }));
+    };
+    let handle = builder().observe(tell).start(id("shop-1")).await.unwrap();
+    handle.finished().await.unwrap();
+    assert_eq!(tells.recv().await, Some(1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,9 +1,11 @@
-//! Checks that a router keeps the promises of [`TrafficRouter`].
+//! Checks that a router keeps the promises of [`TrafficRouter`]; [`store`] and [`workload`] check the other ports.
 //!
 //! [`router_conformance!`](crate::router_conformance) writes one test for each
 //! function here. Each gets a router of its own and panics where a promise is broken.
 
 mod route;
+pub mod store;
+pub mod workload;
 
 use std::future::Future;
 

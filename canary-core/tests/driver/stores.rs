@@ -1,0 +1,65 @@
+//! A store that is down is seen: in the log, and by who looks at the status.
+
+use canary_core::driver::Driver;
+use canary_core::rollout::Waiting;
+use canary_core::testing::{MemoryRouter, MemoryWorkload};
+use canary_core::value::Weight;
+
+use crate::support::{Kind, Sink, Store, ana, builder, id, plain, s, until};
+
+/// Writes what is logged on this thread to a sink.
+fn logged() -> (Sink, tracing::subscriber::DefaultGuard) {
+    let sink = Sink::default();
+    let writer = sink.clone();
+    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+    (sink, tracing::subscriber::set_default(log.finish()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_goes_down_and_comes_back_is_logged_once_each() {
+    let (log, _logged) = logged();
+    let store = Store::default();
+    let handle = builder().store(store.clone()).start(id("shop-1")).await.unwrap();
+    until(&handle, |status| status.weight == Weight::percent(50)).await;
+    store.writing.set(Kind::Fails(usize::MAX));
+    let failed = store.writing.begun();
+    let mut asked = tokio::task::JoinSet::new();
+    asked.spawn({
+        let handle = handle.clone();
+        async move { handle.pause(&ana()).await }
+    });
+    tokio::time::sleep(s(600)).await;
+    assert!(store.writing.begun() > failed + 10, "it is tried again and again");
+    store.writing.set(Kind::None);
+    tokio::time::sleep(s(60)).await;
+    handle.resume(&ana()).await.unwrap();
+    handle.finished().await.unwrap();
+    let log = String::from_utf8(log.bytes()).unwrap();
+    let of = |what| log.lines().filter(|line| line.contains(what)).collect::<Vec<_>>();
+    let (down, back) = (of("the store fails"), of("the store is back"));
+    assert_eq!((down.len(), back.len()), (1, 1), "{log}");
+    assert!(down[0].contains("shop-1") && down[0].contains("WARN"), "{log}");
+    let down_ms = back[0].split("down_ms=").nth(1).unwrap().split(' ').next().unwrap();
+    let down_ms: u64 = down_ms.parse().unwrap();
+    assert!((600_000..660_000).contains(&down_ms), "{log}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_names_the_store_where_it_is_what_is_waited_for() {
+    let store = Store::default();
+    let handle = Driver::builder(plain())
+        .router(MemoryRouter::new())
+        .store(store.clone())
+        .workload(MemoryWorkload::new())
+        .start(id("shop-1"))
+        .await
+        .unwrap();
+    until(&handle, |status| status.weight == Weight::FULL).await;
+    store.writing.set(Kind::Fails(usize::MAX));
+    // What it goes on with after the last stage must be saved first.
+    until(&handle, |status| status.waiting == Waiting::Store).await;
+    let line = handle.status().borrow().to_string();
+    assert!(line.ends_with("waits for the store, which fails"), "{line}");
+    store.writing.set(Kind::None);
+    assert!(handle.finished().await.unwrap().outcome().is_promoted());
+}
