@@ -211,13 +211,13 @@ impl Rollout {
     /// checks, and the rollout.
     pub(super) fn stood_for(&mut self, time: Duration, now: Timestamp) {
         self.state.judge.stood_for(time, now);
+        // What began in the meantime has lost a part of it alone.
+        let later = |since: Timestamp| (since + time).min(now);
         if let Some(asked) = self.state.phase.gates_mut().and_then(|gates| gates.since.as_mut()) {
-            *asked = *asked + time;
+            *asked = later(*asked);
         }
-        if let Some(preparing) = &mut self.state.preparing {
-            *preparing = *preparing + time;
-        }
-        self.state.moved = self.state.moved + time;
+        self.state.preparing = self.state.preparing.map(later);
+        self.state.moved = later(self.state.moved);
     }
 
     /// Takes the rollout over: nothing is known of the route, and nothing was observed in between.
