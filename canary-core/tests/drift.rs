@@ -5,10 +5,10 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use canary_core::policy::{Drift, GateSpec, How, Otherwise, Policy, PolicySpec, Stage};
-use canary_core::rollout::{Begin, CommandKind, Rollout};
-use canary_core::value::{FailureKind, Traffic, Weight};
-use support::{Bench, T0, policy, s};
+use canary_core::policy::{Drift, How, Policy, PolicySpec, Stage};
+use canary_core::rollout::{CommandKind, Event};
+use canary_core::value::{FailureKind, Measured, Traffic, Weight};
+use support::{Bench, policy, s};
 
 fn plan(change: impl FnOnce(&mut PolicySpec)) -> Policy {
     let mut spec = PolicySpec::new("shop");
@@ -95,7 +95,7 @@ fn to_accept_that_the_canary_has_nothing_is_to_take_it_back() {
             bench.go_on_until(|bench| bench.opened("measure"));
             support::reply_with(&mut bench, |query, _| {
                 assert_eq!(query.after, accepted + s(3));
-                Ok(canary_core::value::Measured::pending(query.after))
+                Ok(Measured::pending(query.after))
             });
         }
     }
@@ -138,7 +138,7 @@ fn of_a_long_row_of_failures_a_few_are_told() {
     for _ in 0..20 {
         while !bench.opened("route 0%") {
             bench.now = bench.rollout.deadline().unwrap();
-            bench.step(canary_core::rollout::Event::Tick);
+            bench.step(Event::Tick);
         }
         bench.route_fails(FailureKind::Unavailable);
     }
@@ -147,60 +147,4 @@ fn of_a_long_row_of_failures_a_few_are_told() {
     let failed = told.iter().filter_map(|told| told.strip_prefix("failed route 0% to the canary "));
     let tries: Vec<_> = failed.map(|rest| rest.split(':').next().unwrap()).collect();
     assert_eq!(tries, ["1", "2", "3", "4", "8", "16"]);
-}
-
-#[test]
-fn a_fast_return_passes_the_gates_of_the_stages_that_it_passes_over() {
-    let name = |name: &str| name.parse().unwrap();
-    let policy = plan(|spec| {
-        spec.start = vec![name("go")];
-        spec.stages[0].enter = vec![name("calm")];
-        spec.stages[0].gates = vec![name("smoke")];
-        spec.stages[1].enter = vec![name("hours")];
-        spec.stages[1].gates = vec![name("last")];
-    });
-    let (mut bench, _) = Bench::start(policy.clone());
-    let begin =
-        Begin::new("shop-1".parse().unwrap(), policy).version(Some("v7".to_owned())).fast_return(true);
-    (bench.rollout, _) = Rollout::begin(begin, T0);
-    bench.go_on_until(|bench| bench.rollout.is_settled());
-    let told = bench.told();
-    let asked: Vec<_> = told.iter().filter_map(|told| told.strip_prefix("asked ")).collect();
-    assert_eq!(asked, ["go", "hours", "last"]);
-}
-
-#[test]
-fn the_time_of_a_gate_stands_still_while_nobody_could_answer() {
-    let policy = plan(|spec| {
-        let oncall: canary_core::value::GateName = "oncall".parse().unwrap();
-        let timeout = GateSpec::approval().timeout(s(600)).otherwise(Otherwise::RollBack);
-        spec.gates.insert(oncall.clone(), timeout);
-        spec.start = vec![oncall.clone()];
-        spec.stages[0].gates = vec![oncall];
-    });
-    for weight in [Weight::ZERO, Weight::percent(50)] {
-        for paused in [true, false] {
-            let (mut bench, _) = Bench::start(policy.clone());
-            let asked = |bench: &Bench| bench.rollout.asked().is_some();
-            bench.go_on_until(|bench| asked(bench) && bench.rollout.weight() == weight);
-            let begun = bench.now;
-            if paused {
-                bench.command(CommandKind::Pause);
-                bench.now = bench.now + s(500);
-                bench.command(CommandKind::Resume);
-            } else {
-                bench.taken_up_after(s(500));
-            }
-            while bench.rollout.phase().name() != "rolling_back" {
-                bench.saved_latest();
-                if bench.open.is_empty() {
-                    bench.now = bench.rollout.deadline().unwrap();
-                    bench.step(canary_core::rollout::Event::Tick);
-                } else {
-                    bench.answer_first();
-                }
-            }
-            assert_eq!(bench.now.since(begun), s(1100), "at {weight}, paused: {paused}");
-        }
-    }
 }
