@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use canary_core::policy::{Drift, How, Policy, PolicySpec, Stage};
+use canary_core::policy::{Drift, GateSpec, How, Policy, PolicySpec, Stage};
 use canary_core::rollout::{CommandKind, Event};
 use canary_core::value::{FailureKind, Measured, Traffic, Weight};
 use support::{Bench, policy, s};
@@ -147,4 +147,21 @@ fn of_a_long_row_of_failures_a_few_are_told() {
     let failed = told.iter().filter_map(|told| told.strip_prefix("failed route 0% to the canary "));
     let tries: Vec<_> = failed.map(|rest| rest.split(':').next().unwrap()).collect();
     assert_eq!(tries, ["1", "2", "3", "4", "8", "16"]);
+}
+
+#[test]
+fn a_first_weight_that_others_set_is_still_asked_for() {
+    let policy = plan(|spec| {
+        spec.drift = Drift::PutBack;
+        spec.gates.insert("oncall".parse().unwrap(), GateSpec::approval());
+        spec.start = vec!["oncall".parse().unwrap()];
+    });
+    let (mut bench, _) = Bench::start(policy);
+    bench.go_on_until(|bench| bench.rollout.asked().is_some());
+    bench.saved_latest();
+    bench.now = bench.now + s(1);
+    bench.seen(Weight::percent(50));
+    assert!(bench.opened("route 0%"), "{:?}", bench.open);
+    bench.command(CommandKind::Approve { gate: "oncall".parse().unwrap() });
+    assert_eq!(bench.rollout.phase().name(), "entering");
 }

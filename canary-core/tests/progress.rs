@@ -7,7 +7,7 @@ use canary_core::policy::{Check, Patience, Policy, PolicySpec, Stage, Then};
 use canary_core::ports::Decision;
 use canary_core::rollout::{CommandKind, Event, Waiting};
 use canary_core::value::Weight;
-use support::{Bench, held_ms, holding, policy, s};
+use support::{Bench, held_ms, holding, policy, raising, s};
 
 /// The plan of the stories, with so long a first hold, which may stand still for a minute.
 fn impatient(hold: u64, then: Then) -> Policy {
@@ -67,6 +67,29 @@ fn who_waits_for_a_person_does_not_stand_still() {
     assert_eq!(stalls(&bench), 0, "{:?}", bench.told());
     pass(&mut bench, 1, true);
     assert_eq!(stalls(&bench), 1, "{:?}", bench.told());
+}
+
+#[test]
+fn who_was_down_did_not_stand_still() {
+    for reached in [raising, holding] {
+        let (mut bench, _) = Bench::start(impatient(300, Then::RollBack));
+        bench.go_on_until(|bench| bench.rollout.weight() == Weight::percent(10) && reached(bench));
+        bench.taken_up_after(s(500));
+        assert_eq!(stalls(&bench), 0, "{:?}", bench.told());
+    }
+}
+
+#[test]
+fn to_approve_of_no_progress_is_to_approve_of_nothing_else() {
+    let mut spec = impatient(300, Then::Ask).spec().clone();
+    spec.hard_limit = true;
+    spec.checks.clear();
+    let mut bench = Bench::holding_at(Weight::percent(10), Policy::from_spec(spec).unwrap());
+    pass(&mut bench, 70, true);
+    bench.command(CommandKind::Approve { gate: "progress".parse().unwrap() });
+    bench.go_on_until(|bench| bench.opened("measure"));
+    bench.measured(100);
+    assert_eq!(bench.rollout.phase().name(), "rolling_back");
 }
 
 #[test]
