@@ -63,6 +63,25 @@ fn a_hold_that_is_over_waits_for_a_verdict() {
 }
 
 #[test]
+fn what_a_stage_must_show_is_waited_for_until_somebody_takes_it_as_done() {
+    let start = || {
+        let mut spec = policy().spec().clone();
+        spec.stages[0].pass.samples = 100_000;
+        Bench::holding_at(Weight::percent(10), Policy::from_spec(spec).unwrap())
+    };
+    let mut bench = start();
+    for _ in 0..3 {
+        bench.go_on_until(|bench| bench.opened("measure"));
+        bench.measured(0);
+    }
+    assert!(matches!(waiting(&bench), Waiting::Pass(_)), "{:?}", waiting(&bench));
+
+    let mut bench = start();
+    bench.command_at(CommandKind::Advance, "tenth");
+    assert_eq!(waiting(&bench), Waiting::Verdict);
+}
+
+#[test]
 fn unmeasured_time_counts_in_a_status_while_nobody_pauses() {
     let mut bench = Bench::holding_at(Weight::percent(50), plan(|_| {}));
     assert_eq!(bench.rollout.status(bench.now + s(4)).held_ms, 4_000);
