@@ -148,6 +148,20 @@ fn a_rollout_can_be_paused_while_the_canary_gets_ready() {
 }
 
 #[test]
+fn a_stage_is_taken_as_done_once_and_not_while_its_gate_is_asked() {
+    let say_at = |bench: &mut Bench, stage: &str| {
+        bench.command_at(CommandKind::Advance, stage);
+        bench.saved_latest();
+        bench.told().iter().rfind(|told| told.starts_with("commanded")).unwrap().clone()
+    };
+    let mut bench = Bench::holding_at(Weight::percent(10), policy());
+    assert_eq!(say_at(&mut bench, "tenth"), "commanded advance: done");
+    assert_eq!(say_at(&mut bench, "tenth"), "commanded advance: it is so already");
+    bench.go_on_until(|bench| bench.rollout.asked().is_some());
+    assert_eq!(say_at(&mut bench, "half"), "commanded advance: it is so already");
+}
+
+#[test]
 fn promote_full_goes_to_the_full_stage_from_wherever_it_is_not_forced_yet() {
     let full = |bench: &Bench| bench.rollout.phase().stage() == Some(2) && entering(bench);
     // While the first weight is asked for.

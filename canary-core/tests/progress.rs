@@ -129,6 +129,20 @@ fn a_hold_that_nothing_measures_ends_on_time() {
 }
 
 #[test]
+fn looks_keep_to_their_times_and_do_not_pile_up() {
+    // How late a look comes, and when the next one is due after the time of the first.
+    for (late, next) in [(0, 10), (3, 10), (9, 10), (10, 20), (35, 45)] {
+        let mut bench = Bench::holding_at(Weight::percent(10), policy());
+        let due = bench.rollout.deadline().unwrap();
+        bench.now = due + s(late);
+        bench.step(Event::Tick);
+        bench.measured(0);
+        bench.saved_latest();
+        assert_eq!(bench.rollout.deadline(), Some(due + s(next)), "{late} s late");
+    }
+}
+
+#[test]
 fn the_status_counts_no_time_in_which_a_watched_gate_says_nothing() {
     let mut bench = Bench::holding_at(Weight::percent(50), unmeasured(600, Some("kill-switch")));
     bench.go_on_until(|bench| bench.opened("kill-switch"));
