@@ -195,3 +195,28 @@ fn retry_before_the_first_stage_tries_at_once_what_failed() {
     assert_eq!(say(&mut bench, CommandKind::Retry), "done");
     assert!(bench.opened("route") || bench.opened("observe"), "{:?}", bench.open);
 }
+
+#[test]
+fn to_start_over_makes_the_canary_no_smaller_before_it_has_less() {
+    let mut bench = Bench::with_workload(plan(|_| {}));
+    bench.go_on_until(|bench| bench.rollout.weight() == Weight::FULL && !bench.opened("route"));
+    assert_eq!(say(&mut bench, CommandKind::Retry), "done");
+    assert!(!bench.opened("make the canary ready"), "{:?}", bench.open);
+    bench.go_on_until(|bench| bench.opened("route 50%"));
+    assert_eq!(bench.rollout.weight(), Weight::FULL);
+}
+
+#[test]
+fn after_a_swap_the_traffic_is_back_before_the_names_are() {
+    let policy = plan(|spec| {
+        spec.promotion.how = How::Swap;
+        spec.workload.keep_after_success_ms = 100_000;
+    });
+    let mut bench = Bench::with_workload(policy);
+    bench.go_on_until(|bench| bench.rollout.phase().name() == "retiring");
+    assert_eq!(say(&mut bench, abort()), "done");
+    assert!(!bench.opened("make the old version"), "{:?}", bench.open);
+    bench.route_ok();
+    bench.saved_latest();
+    assert!(bench.opened("make the old version"), "{:?}", bench.open);
+}
