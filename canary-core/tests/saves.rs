@@ -102,6 +102,7 @@ fn taken_up(bench: &Bench, policy: Policy) -> Result<(), String> {
 
 #[test]
 fn a_state_whose_gates_the_policy_does_not_have_is_refused() {
+    type Put = fn(&mut PolicySpec, Vec<GateName>);
     let gates = |spec: &mut PolicySpec| {
         for gate in ["go", "oncall"] {
             spec.gates.insert(name(gate), GateSpec::approval());
@@ -109,7 +110,7 @@ fn a_state_whose_gates_the_policy_does_not_have_is_refused() {
     };
     let asks = |bench: &Bench| bench.rollout.asked().is_some_and(|a| a.gate == name("oncall"));
     let two = || vec![name("go"), name("oncall")];
-    let moments: [(fn(&mut PolicySpec, Vec<GateName>), &str); 3] = [
+    let moments: [(Put, &str); 3] = [
         (|spec, gates| spec.start = gates, "1 of 0 gates are open"),
         (|spec, gates| spec.stages[0].gates = gates, "1 gates of stage `half` are open"),
         (|spec, gates| spec.promotion.after = gates, "1 of 0 gates are open"),
