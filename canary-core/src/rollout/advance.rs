@@ -56,7 +56,7 @@ impl Rollout {
     }
 
     /// Tells whether a hold's clock follows the time by itself: nothing is measured, and no watched gate says no.
-    fn counts_live(&self, now: Timestamp) -> bool {
+    pub(super) fn counts_live(&self, now: Timestamp) -> bool {
         let weight = self.judged_weight();
         self.is_running()
             && !judge::measured_at(&self.policy, weight)

@@ -245,6 +245,20 @@ mod tests {
     use crate::value::FailureKind;
 
     #[test]
+    fn the_tries_of_many_rollouts_are_spread_over_a_quarter_of_the_wait() {
+        let waits: std::collections::BTreeSet<Duration> = (0..100)
+            .map(|n| {
+                let rollout = format!("shop-{n}").parse().unwrap();
+                backoff(Urgency::Patient, &rollout, EffectId::new(7), 9, None)
+            })
+            .collect();
+        assert!(waits.len() > 90, "{waits:?}");
+        let (first, last) = (waits.first().unwrap(), waits.last().unwrap());
+        assert!((10_000..10_250).contains(&first.as_millis()), "{first:?}");
+        assert!((12_250..12_500).contains(&last.as_millis()), "{last:?}");
+    }
+
+    #[test]
     fn taking_traffic_away_is_tried_again_at_once_and_never_waits_long() {
         let id: RolloutId = "a".parse().unwrap();
         let failure =

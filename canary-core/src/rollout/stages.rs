@@ -17,7 +17,7 @@ impl Rollout {
         }
         self.time_out_gate(now);
         match self.state.phase {
-            Phase::Opening { gates } => self.open_up(gates, now),
+            Phase::Opening { .. } => self.open_up(now),
             Phase::Holding { hold } if self.is_held(&hold) && self.may_leave(now) => {
                 self.leave(&hold, now);
             }
@@ -34,10 +34,8 @@ impl Rollout {
     }
 
     /// Asks the gates of the start, has the canary made ready, asks those of the first stage, and enters it.
-    fn open_up(&mut self, gates: Asking, now: Timestamp) {
-        let before_start = gates.opened < self.start_gates();
-        let ready = before_start || !self.state.workload || self.is_ready();
-        if ready && !self.ask_next_gate(now) {
+    fn open_up(&mut self, now: Timestamp) {
+        if self.is_ready() && !self.ask_next_gate(now) {
             self.enter(self.state.first, now);
         }
     }
@@ -181,7 +179,6 @@ impl Rollout {
                 }
                 self.go(Phase::Holding { hold }, now);
             }
-            Phase::Promoting { replaced: true } => self.close_if_routed(now),
             Phase::RollingBack { .. } => self.emptied(now),
             _ => {}
         }
@@ -211,13 +208,13 @@ impl Rollout {
     /// checks, and the rollout.
     pub(super) fn stood_for(&mut self, time: Duration, now: Timestamp) {
         self.state.judge.stood_for(time, now);
+        // What began in the meantime has lost a part of it alone.
+        let later = |since: Timestamp| (since + time).min(now);
         if let Some(asked) = self.state.phase.gates_mut().and_then(|gates| gates.since.as_mut()) {
-            *asked = *asked + time;
+            *asked = later(*asked);
         }
-        if let Some(preparing) = &mut self.state.preparing {
-            *preparing = *preparing + time;
-        }
-        self.state.moved = self.state.moved + time;
+        self.state.preparing = self.state.preparing.map(later);
+        self.state.moved = later(self.state.moved);
     }
 
     /// Takes the rollout over: nothing is known of the route, and nothing was observed in between.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Hold, Phase, Rollout, flight, judge};
+use super::{Hold, Phase, Rollout, flight};
 use crate::record::{Grounds, Judgement, Odds, Outcome, Ruling, Unweighed};
 use crate::value::{BySide, Counts, GateName, RolloutId, Span, Timestamp, Weight, millis};
 
@@ -195,7 +195,7 @@ impl Rollout {
         match &self.state.phase {
             Phase::Entering { hold, .. } => hold.held_ms,
             Phase::Holding { hold } => {
-                let live = self.is_running() && !judge::measured_at(&self.policy, self.weight());
+                let live = self.counts_live(now);
                 let since = if live { millis(now.since(self.state.counted_to)) } else { 0 };
                 hold.held_ms.saturating_add(since).min(self.stage(hold.stage).hold_ms)
             }

@@ -147,9 +147,12 @@ impl Bench {
     }
 
     pub(crate) fn observed(&mut self, weight: Weight) -> Vec<String> {
+        self.observed_as(Traffic::to_canary(weight))
+    }
+
+    pub(crate) fn observed_as(&mut self, traffic: Traffic) -> Vec<String> {
         self.version += 1;
         let version = Version::new(format!("v{}", self.version));
-        let traffic = Traffic::to_canary(weight);
         self.reply("observe", |_| Reply::Observed(Ok(Observed::new(traffic, version))))
     }
 
@@ -187,6 +190,14 @@ impl Bench {
     }
 
     pub(crate) fn progressed(&mut self, progress: Progress) -> Vec<String> {
+        self.worked(Ok(progress))
+    }
+
+    pub(crate) fn work_fails(&mut self, kind: FailureKind) -> Vec<String> {
+        self.worked(Err(Failure::new(kind, "no luck")))
+    }
+
+    fn worked(&mut self, result: Result<Progress, Failure>) -> Vec<String> {
         let at = self.open.iter().position(|(_, action)| {
             matches!(
                 action,
@@ -194,7 +205,7 @@ impl Bench {
             )
         });
         let (call, _) = self.open.remove(at.expect("something is under way"));
-        let reply = Reply::Progressed(Ok(progress));
+        let reply = Reply::Progressed(result);
         self.step(Event::Reply { id: call.id, attempt: call.attempt, reply })
     }
 
@@ -204,10 +215,24 @@ impl Bench {
     }
 
     pub(crate) fn seen_since(&mut self, weight: Weight, began: Timestamp) -> Vec<String> {
+        self.seen_as(Traffic::to_canary(weight), began)
+    }
+
+    pub(crate) fn seen_as(&mut self, traffic: Traffic, began: Timestamp) -> Vec<String> {
         self.version += 1;
         let version = Version::new(format!("v{}", self.version));
-        let observed = Observed::new(Traffic::to_canary(weight), version);
-        self.step(Event::Observed { observed, began })
+        self.step(Event::Observed { observed: Observed::new(traffic, version), began })
+    }
+
+    /// Lets another holder take the rollout up from what is saved.
+    pub(crate) fn taken_up_after(&mut self, down: Duration) {
+        self.saved_latest();
+        let policy = self.rollout.policy().clone();
+        self.rollout = Rollout::restore(self.rollout.snapshot(), policy).unwrap();
+        self.open.clear();
+        self.now = self.now + down;
+        self.step(Event::Restored);
+        self.saved_latest();
     }
 
     /// Tells whether such a call is open.
@@ -223,6 +248,10 @@ impl Bench {
 
     pub(crate) fn release_ok(&mut self) -> Vec<String> {
         self.reply("marks", |_| Reply::Released(Ok(())))
+    }
+
+    pub(crate) fn release_fails(&mut self, kind: FailureKind) -> Vec<String> {
+        self.reply("marks", |_| Reply::Released(Err(Failure::new(kind, "no luck"))))
     }
 
     /// Answers and approves everything, with healthy measurements, until the predicate holds.
