@@ -9,7 +9,11 @@ pub(crate) fn write(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
     let runs = rows.first().map_or(0, |row| row.runs);
     let (_, none) = wilson(0, runs);
     writeln!(out, "{runs} rollouts of each row; in brackets and after ± 95 % intervals.")?;
-    writeln!(out, "0 means less than {} %, 100 the reverse.", percent(none))?;
+    writeln!(
+        out,
+        "0 is none of the runs: it happens in less than {} % of all. 100 is all of them.",
+        percent(none)
+    )?;
 
     writeln!(out, "\nInnocent canaries: % taken back\n")?;
     let innocent = rows.iter().filter(|row| row.kind == Kind::Null);

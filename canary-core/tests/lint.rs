@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use canary_core::lint::{Assumptions, Finding, NAMES, findings};
 use canary_core::policy::Policy;
+use canary_core::simulate::{Service, Simulation};
 
 /// Nothing is unwise in it.
 const WISE: &str = "\
@@ -277,4 +278,44 @@ fn every_name_is_found_somewhere_and_every_finding_has_one() {
     let elsewhere = ["decided-at-full", "never-fails", "evidence-too-slow"];
     let tested: BTreeSet<&str> = UNWISE.into_iter().map(|row| row.2).chain(elsewhere).collect();
     assert_eq!(tested, known);
+}
+
+#[test]
+fn a_policy_without_checks_is_told_what_is_left_to_judge() {
+    let checks = WISE.split_once("checks:\n").unwrap().1.split_once("gates:").unwrap().0;
+    let bare = WISE.replace("checks:\n", "").replace(checks, "");
+    let names: Vec<_> = found(&bare, &assumptions()).into_iter().map(|f| f.name).collect();
+    assert_eq!(names, ["unjudged", "nothing-at-full"]);
+    let unjudged = found(&bare, &assumptions()).swap_remove(0);
+    assert!(unjudged.message.starts_with("below 100% only the hard limit judges"), "{unjudged}");
+}
+
+/// At two requests a second a window has 20 requests now and 30 then, and one error is too much for the former.
+#[test]
+fn alarms_at_low_traffic_are_as_many_as_in_the_simulation() {
+    const RUNS: u64 = 500;
+    let text = "\
+version: 1
+name: internal
+hard_limit: off
+stages: [{ weight: 10%, hold: 10m }, { weight: 50%, hold: 10m }, { weight: 100%, hold: 10m }]
+checks: [{ name: errs, metric: error_rate, above: 5%, for: 2m }]
+";
+    for rate in [2.0, 4.0] {
+        let known = Assumptions::default().requests_per_second(rate).base_error_rate(0.001);
+        let finding = found(text, &known).into_iter().find(|f| f.name == "false-alarms");
+        let told: f64 = finding.map_or(0.0, |finding| {
+            let (_, rest) = finding.message.split_once("back about ").unwrap();
+            rest.split(' ').next().unwrap().parse().unwrap()
+        });
+        let many = Simulation::of(&Policy::from_yaml(text).unwrap())
+            .traffic(rate)
+            .stable(Service::healthy().errors(0.001))
+            .canary(Service::healthy().errors(0.001))
+            .run_many(RUNS);
+        let (least, most) = many.rolled_back_by("errs").interval(0.999);
+        // It is told in whole percents, and a little high.
+        let close = (100.0 * least - 0.5)..(140.0 * most + 0.5);
+        assert!(close.contains(&told), "{rate}: {told} % told, {close:?} % seen");
+    }
 }

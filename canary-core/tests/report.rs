@@ -152,3 +152,22 @@ fn where_a_rollout_stands_is_one_line() {
     ];
     assert_eq!(lines.into_inner(), expected.map(line));
 }
+
+#[test]
+fn looks_that_found_the_same_are_one_line_of_the_page() {
+    let policy = Policy::builder("shop")
+        .stage("half", Weight::percent(50), Duration::from_secs(1800))
+        .stage("full", Weight::FULL, Duration::from_secs(60))
+        .check(Check::above("hot", "cpu", 0.8).then(Then::Hold))
+        .build()
+        .unwrap();
+    let report = Simulation::of(&policy)
+        .canary(Service::healthy().gauge("cpu", 0.9))
+        .limit(Duration::from_secs(1800))
+        .run();
+    let page = report.to_markdown();
+    let looks: Vec<&str> = page.lines().filter(|line| line.contains("hot fails")).collect();
+    assert_eq!(looks.len(), 1, "{page}");
+    let count = looks[0].split(" looks until ").next().unwrap().rsplit(' ').next().unwrap();
+    assert!(count.parse::<usize>().unwrap() > 100, "{page}");
+}

@@ -94,3 +94,22 @@ fn whatever_a_name_holds_the_picture_stays_xml() {
     let svg = report.to_svg();
     assert!(svg.contains("under &lt;a &amp; &quot;b&quot;&gt;\u{fffd}"), "{svg}");
 }
+
+#[test]
+fn a_gate_that_is_waited_for_for_days_is_seen() {
+    let waiting =
+        |gate| Simulation::of(&policy()).traffic(200.0).gate("oncall", gate).run().to_svg();
+    let svg = waiting(Opening::after("3d"));
+    assert!(svg.contains(">waits for a gate</text>"), "{svg}");
+    assert!(!waiting(Opening::AtOnce).contains("waits for a gate"));
+    // One stage is a little longer than what is drawn in full, another far longer.
+    let mut spec = policy().spec().clone();
+    for (stage, minutes) in spec.stages.iter_mut().zip([10, 10, 41, 2_000]) {
+        stage.hold_ms = minutes * 60_000;
+        stage.gates.clear();
+    }
+    spec.gates.clear();
+    let svg = Simulation::of(&Policy::from_spec(spec).unwrap()).traffic(200.0).run().to_svg();
+    assert!(!svg.contains("drawn 1"), "{svg}");
+    assert!(svg.contains(" times shorter"), "{svg}");
+}

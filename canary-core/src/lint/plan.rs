@@ -38,13 +38,24 @@ pub(super) fn findings(policy: &Policy, found: &mut Vec<Finding>) {
             "nothing is judged before all users have the new version",
             "add a stage at 50% or less, and a check that applies there",
         ));
-    } else if !judged_at(Weight::FULL) {
-        found.push(Finding::new(
-            "nothing-at-full",
-            last,
-            "at 100% no check can stop the rollout: there is no stable to compare with",
-            "add a limit in numbers, such as `{ name: too-many-errors, metric: error_rate, above: 5%, for: 2m }`",
-        ));
+    } else {
+        if mixed(policy).all(|(_, stage)| !judged_at(stage.weight)) {
+            found.push(Finding::new(
+                "unjudged",
+                "checks",
+                "below 100% only the hard limit judges: a canary that fails less than half of its requests goes on to \
+                 all users",
+                "add a check such as `{ name: errors, worse_than_stable: 1.25x }`",
+            ));
+        }
+        if !judged_at(Weight::FULL) {
+            found.push(Finding::new(
+                "nothing-at-full",
+                last,
+                "at 100% no check can stop the rollout: there is no stable to compare with",
+                "add a limit in numbers, such as `{ name: too-many-errors, metric: error_rate, above: 5%, for: 2m }`",
+            ));
+        }
     }
     comparison(policy, found);
     if !policy.hard_limit() && mixed(policy).next().is_some() {

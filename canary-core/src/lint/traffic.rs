@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Assumptions, Finding, chance, place_of, requests};
+use super::chance::Sliding;
+use super::{Assumptions, Finding, place_of, requests};
 use crate::analysis::{PlanTraffic, PlannedStage, SeenIn, rounded_up};
 use crate::policy::{Check, CheckKind, Comparison, Limit, Metric, Policy, Stage, Then};
 use crate::value::{Span, Weight, millis};
@@ -109,33 +110,37 @@ fn false_alarms(
     let mut worst = (0.0, Weight::ZERO, 0.0);
     for stage in policy.stages().iter().filter(|stage| check.applies_at(stage.weight)) {
         let seen = requests(rate, stage.weight, window).max(as_f64(samples));
-        let (bad, most) = (seen * base, seen * limit);
-        let alarm = if window > every {
-            let step = bad * every.as_secs_f64() / window.as_secs_f64();
-            let steps = stage.hold().saturating_sub(window).as_secs_f64() / every.as_secs_f64();
-            chance::ever_above(bad, most, step, steps)
-        } else {
-            let looks = chance::looks(stage.hold(), window);
-            1.0 - libm::pow(1.0 - chance::poisson_above(bad, most), looks)
+        let sliding = Sliding {
+            requests: seen,
+            base,
+            limit,
+            samples: as_f64(samples),
+            window: (window.as_secs_f64() / every.as_secs_f64()).ceil(),
+            steps: (stage.hold().saturating_sub(window).as_secs_f64() / every.as_secs_f64())
+                .floor(),
         };
+        let alarm = sliding.ever_crosses();
         innocent *= 1.0 - alarm;
         if alarm > worst.0 {
             worst = (alarm, stage.weight, seen);
         }
     }
+    // Now and then there are fewer requests by a standard deviation.
+    let errors = ((worst.2 - worst.2.sqrt()).max(0.0) * limit).floor() + 1.0;
     if 1.0 - innocent > TOO_OFTEN {
         found.push(Finding::new(
             "false-alarms",
             path,
             format!(
-                "check `{}` takes back about {:.0} % of innocent canaries: in the stage at {} it sees {:.0} requests in \
-                 {}, and {:.0} errors cross the limit",
+                "check `{}` takes back about {:.0} % of innocent canaries: in the stage at {} it sees about {:.0} \
+                 requests in {}, and {} in less than {:.0} crosses the limit",
                 check.name,
                 (1.0 - innocent) * 100.0,
                 worst.1,
                 worst.2,
                 Span(millis(window)),
-                (worst.2 * limit).floor() + 1.0
+                if errors > 1.0 { format!("{errors:.0} errors") } else { "one error".to_owned() },
+                errors / limit
             ),
             format!(
                 "look at a longer time (`for: {}m`), or begin at a higher weight (`from: 10%`)",

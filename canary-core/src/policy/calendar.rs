@@ -51,14 +51,23 @@ impl Calendar {
     /// # Errors
     /// [`CalendarError`] where one of them cannot be read.
     pub fn parse(&self) -> Result<OpeningHours, CalendarError> {
-        let zone = TimeZoneDatabase::bundled()
-            .get(&self.zone)
-            .map_err(|_| CalendarError::zone(&self.zone))?;
+        Ok(OpeningHours { calendar: self.clone(), cron: self.minutes()?, zone: self.time_zone()? })
+    }
+
+    /// Returns everything that cannot be read.
+    pub(super) fn errors(&self) -> impl Iterator<Item = CalendarError> {
+        self.minutes().err().into_iter().chain(self.time_zone().err())
+    }
+
+    fn minutes(&self) -> Result<Cron, CalendarError> {
         let parser =
             CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        let cron =
-            parser.parse(&self.cron).map_err(|error| CalendarError::cron(&self.cron, error))?;
-        Ok(OpeningHours { calendar: self.clone(), cron, zone })
+        parser.parse(&self.cron).map_err(|error| CalendarError::cron(&self.cron, error))
+    }
+
+    fn time_zone(&self) -> Result<TimeZone, CalendarError> {
+        let zones = TimeZoneDatabase::bundled();
+        zones.get(&self.zone).map_err(|_| CalendarError::zone(&self.zone))
     }
 }
 

@@ -165,9 +165,24 @@ impl Unit {
             Self::Millis if value >= 10_000.0 => format!("{} s", short(value / 1000.0)),
             Self::Millis => format!("{} ms", short(value)),
             Self::PerSecond => format!("{}/s", short(value)),
-            Self::Plain => short(value),
+            Self::Plain => precise(value),
         }
     }
+}
+
+/// Writes a number of which nothing is known: a small one with the three digits that tell it from its limit.
+fn precise(value: f64) -> String {
+    let decimals = match value.abs() {
+        size if size >= 1.0 || size < 0.001 => return short(value),
+        size if size >= 0.1 => 3,
+        size if size >= 0.01 => 4,
+        _ => 5,
+    };
+    let text = format!("{value:.decimals$}");
+    // At least two decimals stay, as in larger numbers.
+    let least = text.find('.').map_or(text.len(), |point| point + 3);
+    let end = text.trim_end_matches('0').len().max(least);
+    text[..end].to_owned()
 }
 
 /// Writes a number with about three digits that matter.
@@ -302,6 +317,17 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
+        for (value, shown) in [
+            (0.0287, "0.0287"),
+            (0.03, "0.03"),
+            (0.5, "0.50"),
+            (0.285, "0.285"),
+            (0.00123, "0.00123"),
+            (0.9999, "1.00"),
+            (42.0, "42.0"),
+        ] {
+            assert_eq!(Unit::Plain.show(value), shown);
+        }
         assert_eq!(Unit::Share.show(0.019), "1.90 %");
         assert_eq!(Unit::Millis.show(84.4), "84.4 ms");
         assert_eq!(Unit::Millis.show(12_000.0), "12.0 s");

@@ -40,6 +40,26 @@ impl Place {
     }
 }
 
+/// How much of a line is shown, in characters, and how much of that before what is meant.
+const SHOWN: usize = 160;
+const BEFORE: usize = 60;
+
+impl Place {
+    /// Returns the line, of a long one what is around the place, and how many characters stand before that.
+    fn excerpt(&self) -> (String, usize) {
+        let (line, before) = (self.text.trim_end(), self.column.saturating_sub(1));
+        if line.chars().count() <= SHOWN {
+            return (line.to_owned(), before);
+        }
+        let left_out = before.saturating_sub(BEFORE);
+        let mut text: String = line.chars().skip(left_out).take(SHOWN).collect();
+        if line.chars().nth(left_out + SHOWN).is_some() {
+            text.push('…');
+        }
+        if left_out == 0 { (text, before) } else { (format!("…{text}"), before - left_out + 1) }
+    }
+}
+
 impl Problem {
     pub(super) fn new(
         path: impl Into<String>,
@@ -79,8 +99,9 @@ pub(crate) fn shown(
     let number = place.line.to_string();
     let margin = " ".repeat(number.len());
     writeln!(f, "{margin} ┌─ {}:{}:{}", place.file, place.line, place.column)?;
-    writeln!(f, "{number} │ {}", place.text.trim_end())?;
-    writeln!(f, "{margin} │ {}^", " ".repeat(place.column.saturating_sub(1)))?;
+    let (text, before) = place.excerpt();
+    writeln!(f, "{number} │ {text}")?;
+    writeln!(f, "{margin} │ {}^", " ".repeat(before))?;
     write!(f, "{margin} = {help}")
 }
 
@@ -122,3 +143,21 @@ impl fmt::Debug for PolicyError {
 }
 
 impl std::error::Error for PolicyError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_line_what_matters_is_shown() {
+        let text: String = (0..5000).map(|i| if i == 4000 { 'X' } else { 'a' }).collect();
+        for (column, text) in [(4001, text.clone()), (1, text.replace('a', "X")), (5001, text)] {
+            let place = Place { file: "shop".to_owned(), line: 1, column, text };
+            let (shown, before) = place.excerpt();
+            assert!(shown.chars().count() <= SHOWN + 2, "{shown}");
+            assert!(matches!(shown.chars().nth(before), Some('X') | None), "{shown} {before}");
+        }
+        let place = Place { file: "shop".to_owned(), line: 1, column: 3, text: "a: b ".to_owned() };
+        assert_eq!(place.excerpt(), ("a: b".to_owned(), 2));
+    }
+}

@@ -34,13 +34,17 @@ pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
     /// `at` is the version that a *raise* is based on; `None` lowers, or sets what is already there, and
     /// must not be held up by anybody else's writes. Where it would raise, it is refused with `Conflict`.
     ///
+    /// An `at` that is not the route's version is refused with `Conflict` *whatever the weight*: also where the route
+    /// has more for the canary by now, so that what is asked for would lower it. Compare versions before weights: who
+    /// asked does not know what the route holds, and has to look and decide again.
+    ///
     /// To be correct:
     /// - it changes nothing but what it owns: the two weights and its own marks;
     /// - `Ok` means that the router holds the new traffic, read back from its answer;
     /// - applying the same traffic twice changes nothing the second time;
     /// - **order**: once a call returned `Ok`, no call with a smaller [`Call::order`] takes effect any more,
     ///   even if its future was dropped or timed out and its request arrives late; such a call
-    ///   answers [`PortError::late`] with the epoch of the last that was accepted. The same, as `Conflict`, holds for a raise whose `at` is no longer the route's version.
+    ///   answers [`PortError::late`] with the epoch of the last that was accepted.
     ///
     /// # Errors
     /// `Conflict` where the route is no longer what the call was based on; the others as for

@@ -55,6 +55,9 @@ pub enum Reason {
     SourceFailed {
         /// For how long, in milliseconds.
         for_ms: u64,
+        /// The check that it kept from judging, with the error that came last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        check: Option<CheckResult>,
     },
     /// The canary did not become ready in time.
     NotReady {

@@ -139,7 +139,10 @@ impl fmt::Display for Reason {
                 };
                 write!(f, "the metric source {showed} for {}{though}", Span(*for_ms))
             }
-            Self::SourceFailed { for_ms } => {
+            Self::SourceFailed { for_ms, check } => {
+                if let Some(check) = check {
+                    write!(f, "{check}; ")?;
+                }
                 write!(f, "what a check looks at answered with errors for {}", Span(*for_ms))
             }
             Self::NotReady { why, after_ms } => {

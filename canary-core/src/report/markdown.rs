@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{Report, StageReport};
 use crate::policy::Unit;
-use crate::record::{Outcome, rate};
+use crate::record::{Content, Judgement, Outcome, Record, Verdict, rate};
 use crate::value::{Counts, Span, millis};
 
 impl Report {
@@ -69,8 +69,8 @@ impl Report {
             writeln!(page)?;
         }
         writeln!(page, "## What happened\n")?;
-        for record in &self.timeline {
-            writeln!(page, "- {} {}", record.at, record.content)?;
+        for row in self.timeline.chunk_by(alike) {
+            write_row(page, row)?;
         }
         if self.left_out > 0 {
             writeln!(page, "\n{} more records in the middle are left out here.", self.left_out)?;
@@ -84,6 +84,39 @@ impl Report {
             Some(Outcome::RolledBack { .. }) => "rolled back",
             None => "under way",
         }
+    }
+}
+
+/// Tells whether two records are looks that found the same.
+fn alike(one: &Record, other: &Record) -> bool {
+    fn concerns(look: &Judgement) -> impl Iterator<Item = (&str, Verdict)> {
+        let passes = |verdict| matches!(verdict, Verdict::Pass | Verdict::NotApplicable);
+        let checks = look.checks.iter().filter(move |check| !passes(check.verdict));
+        checks.map(|check| (&*check.check, check.verdict))
+    }
+    match (&one.content, &other.content) {
+        (Content::Judged(one), Content::Judged(other)) => {
+            one.is_like(other) && concerns(one).eq(concerns(other))
+        }
+        _ => false,
+    }
+}
+
+/// Writes one record, or a row of looks that found the same: what the last of them says, with the requests of all.
+fn write_row(page: &mut String, row: &[Record]) -> std::fmt::Result {
+    let looks = row.iter().filter_map(|record| match &record.content {
+        Content::Judged(look) => Some(Judgement::clone(look)),
+        _ => None,
+    });
+    let sum = looks.reduce(|mut sum, later| {
+        sum.take_in(&later);
+        sum
+    });
+    match (row, sum) {
+        ([first, .., last], Some(sum)) => {
+            writeln!(page, "- {} {} looks until {}: {sum}", first.at, row.len(), last.at)
+        }
+        (row, _) => row.iter().try_for_each(|one| writeln!(page, "- {} {}", one.at, one.content)),
     }
 }
 

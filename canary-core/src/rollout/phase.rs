@@ -98,12 +98,28 @@ pub struct Asking {
     pub opened: usize,
     /// Since when the next one is asked.
     pub since: Option<Timestamp>,
+    /// When the first of the calendars among them opened: where that minute is over when the rollout may go on, they
+    /// are asked again, until all are open in the same one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<Timestamp>,
+    /// Whether only the calendars are asked: all gates have opened once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
+    /// Whether a gate was passed because it had its time; it is not asked again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub timed_out: bool,
+}
+
+impl Asking {
+    /// Says that nothing was asked after so many gates had opened.
+    pub(super) const fn opened(opened: usize) -> Self {
+        Self { opened, since: None, calendar: None, again: false, timed_out: false }
+    }
 }
 
 impl Hold {
     pub(super) const fn begin(stage: usize) -> Self {
-        let gates = Asking { opened: 0, since: None };
-        Self { stage, held_ms: 0, waived: false, gates }
+        Self { stage, held_ms: 0, waived: false, gates: Asking::opened(0) }
     }
 }
 

@@ -245,7 +245,7 @@ impl Rollout {
             Phase::Releasing { outcome: Outcome::Promoted } if !self.state.workload => {
                 let opened = self.policy.asks_after_promotion().len();
                 self.state.next_tick = Some(now + self.policy.every());
-                self.go(Phase::Closing { gates: Asking { opened, since: None } }, now);
+                self.go(Phase::Closing { gates: Asking::opened(opened) }, now);
             }
             Phase::Holding { hold } => {
                 self.go(Phase::Entering { hold, changes: false, forced: false }, now);

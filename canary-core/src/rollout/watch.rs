@@ -125,7 +125,9 @@ impl Rollout {
             Some(Guilt::Silence { for_ms, sides }) => {
                 self.roll_back(Reason::Silence { for_ms, sides }, now);
             }
-            Some(Guilt::Errors { for_ms }) => self.roll_back(Reason::SourceFailed { for_ms }, now),
+            Some(Guilt::Errors { for_ms, check }) => {
+                self.roll_back(Reason::SourceFailed { for_ms, check }, now);
+            }
             None => self.ask_people(asks, now),
         }
     }

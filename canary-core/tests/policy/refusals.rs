@@ -418,3 +418,57 @@ fn what_would_be_refused_is_not_offered() {
     let limit = help("checks: [{ name: a, metric: cpu, above: 1, over: 5% }]");
     assert!(!limit.contains("below") && limit.contains("samples"), "{limit}");
 }
+
+#[test]
+fn as_many_as_possible_are_told_at_once() {
+    let problems = refused(
+        "stages: [{ name: tenth, weight: 10%, hold: 5 }, { name: full, weight: 100%, hold: 10m }]\n\
+         checks: [{ name: slow, metric: latency.95, above: 500ms }, { name: many, metric: error_rate, above: 5% }]\n\
+         gates:\n  office: { window: { cron: \"* 9-16 * * MON-THR\", zone: Europe/Berln }, timeout: 0s }\n  \
+         unused: { approval: {}, timeout: soon }",
+    );
+    let paths: Vec<&str> = problems.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "stages[0].hold",
+            "checks[0].metric",
+            "gates.office",
+            "gates.office.window.cron",
+            "gates.office.window.zone",
+            "gates.office.timeout",
+            "gates.unused",
+            "gates.unused.timeout",
+        ],
+        "{problems:#?}"
+    );
+}
+
+#[test]
+fn what_follows_from_another_error_is_not_told() {
+    // Who is asked is not known, nor how long the stages hold: nothing is said of gates that nobody asks.
+    for (lines, path) in [
+        (&*stage("weight: 10%, hold: 10m, gats: [oncall]"), "stages[0].gats"),
+        ("start: { gate: [oncall] }", "start.gate"),
+        ("checks: [{ name: it, gate: \"on call\" }]", "checks[0].gate"),
+    ] {
+        let problems = refused(&format!("{lines}\ngates: {{ oncall: {{ approval: {{}} }} }}"));
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        assert_eq!(problems[0].0, path);
+    }
+}
+
+#[test]
+fn the_words_are_those_of_policies() {
+    let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
+                d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n";
+    for text in [bomb, "version: 1\nname: shop\nkeep: .inf\n"] {
+        let error = Policy::from_yaml(text).unwrap_err().to_string();
+        assert!(!error.contains("budget") && !error.contains("configured"), "{error}");
+    }
+    let problems = refused("settle: 5M");
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    let error =
+        Policy::from_yaml(&format!("version: 1\nname: shop\n{STAGES}settle: 5M\n")).unwrap_err();
+    assert!(error.to_string().contains("`5m` is minutes"), "{error}");
+}

@@ -200,6 +200,8 @@ fn threshold(fields: &mut Fields<'_>, p: &mut Vec<Problem>) -> Option<CheckKind>
             return None;
         }
     };
+    // It is known here, whatever it is a limit on.
+    _ = fields.node(comparison.as_str());
     let metric = metric?;
     let unit = metric.unit();
     let limit: Option<Limit> =

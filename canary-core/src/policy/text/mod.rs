@@ -23,17 +23,7 @@ use super::{Policy, PolicyError, Problem, validate};
 pub(super) fn read(file: &str, text: &str) -> Result<Policy, PolicyError> {
     let root = node::parse(text).map_err(|error| syntax_error(file, text, &error))?;
     let Reading { spec, mut problems, moved } = read::policy(&root);
-    // What follows from several parts together is only known where all of them could be read.
-    let whole = problems.is_empty();
-    let found = if whole { validate::problems(&spec) } else { validate::problems_of_parts(&spec) };
-    for mut problem in found {
-        problem.path = moved.in_text(problem.path);
-        let known =
-            |p: &Problem| problem.path.starts_with(&p.path) || p.path.starts_with(&problem.path);
-        if !problems.iter().any(known) {
-            problems.push(problem);
-        }
-    }
+    problems.extend(validate::problems_beside(&spec, &problems, |path| moved.in_text(path)));
     if problems.is_empty() {
         return Policy::from_spec(spec);
     }
@@ -80,7 +70,14 @@ fn in_our_words(message: &str) -> String {
         .iter()
         .filter_map(|hint| message.find(hint))
         .min();
-    message[..end.unwrap_or(message.len())].to_owned()
+    let message = &message[..end.unwrap_or(message.len())];
+    if message.contains("budget breached") {
+        return "it is larger, or deeper, than any policy can be".to_owned();
+    }
+    message
+        .replace(" rejected by the configured policy", " is no number that a policy can hold")
+        .replace(" are not allowed by configured policy", " are not read in a policy")
+        .replace(" is not allowed by configured policy", " is not read in a policy")
 }
 
 #[cfg(test)]

@@ -20,6 +20,11 @@ pub(super) fn duration(node: &Node) -> Result<Duration, Expected> {
     if !text.starts_with(|c: char| c.is_ascii_digit()) {
         return Err(expected);
     }
+    if text.contains(|c: char| c.is_ascii_uppercase()) {
+        return Err(
+            "a duration such as `30s`, `15m` or `1h30m`, with small letters: `5m` is minutes",
+        );
+    }
     let span: jiff::Span = text.parse().map_err(|_| expected)?;
     let signed =
         span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| expected)?;

@@ -61,10 +61,13 @@ fn times(path: &str, check: &Check, spec: &PolicySpec, found: &mut Found) {
     }
 }
 
-/// Finds what is wrong between checks, stages and gates.
-pub(super) fn together(spec: &PolicySpec, found: &mut Found) {
+/// Finds what is wrong between checks, stages and gates, but for checks of which something could not be read.
+pub(super) fn together(spec: &PolicySpec, unread: &impl Fn(&str) -> bool, found: &mut Found) {
     for (i, check) in spec.checks.iter().enumerate() {
         let path = format!("checks[{i}]");
+        if unread(&path) {
+            continue;
+        }
         judged_anywhere(&path, check, spec, found);
         if asks(check, spec) && is_a_gate(&check.name, spec) {
             found.add(

@@ -46,7 +46,7 @@ pub(super) fn all(spec: &PolicySpec, found: &mut Found) {
 #[cfg(feature = "calendar")]
 fn calendar(path: &str, calendar: &crate::policy::Calendar, found: &mut Found) {
     let path = format!("{path}.{}", if calendar.freeze { "freeze" } else { "window" });
-    if let Err(error) = calendar.parse() {
+    for error in calendar.errors() {
         let (field, expected) = if error.is_zone() {
             ("zone", "expected an IANA name, such as `Europe/Berlin`")
         } else {

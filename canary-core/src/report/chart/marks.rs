@@ -10,6 +10,9 @@ use crate::report::Report;
 /// The colour of a time in which weight and clock stood.
 const STANDS: &str = "#eab308";
 
+/// The colour of a time in which a gate was waited for.
+const WAITS: &str = "#7c3aed";
+
 /// How much room a mark takes, and a letter of its name.
 const SIZE: f64 = 13.0;
 const LETTER: f64 = 6.2;
@@ -203,10 +206,42 @@ pub(super) fn write_stands(page: &mut String, report: &Report, times: &Times) ->
     Ok(())
 }
 
+/// Writes a stripe wherever a gate was waited for.
+pub(super) fn write_waits(page: &mut String, report: &Report, times: &Times) -> fmt::Result {
+    for (from, to) in waits(report, times) {
+        writeln!(
+            page,
+            "<rect x=\"{from:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{WAITS}\" fill-opacity=\"0.10\"/>",
+            WEIGHT.top,
+            to - from,
+            ERRORS.bottom - WEIGHT.top
+        )?;
+    }
+    Ok(())
+}
+
+/// Returns from where to where a gate was waited for, as far as one can see it.
+fn waits(report: &Report, times: &Times) -> Vec<(f64, f64)> {
+    let (mut waits, mut asked) = (Vec::new(), None);
+    let ends = |content: &Content| {
+        matches!(content, Content::GateOpened { .. } | Content::RollbackDecided { .. })
+    };
+    for Record { at, content, .. } in &report.timeline {
+        match content {
+            Content::GateAsked { .. } => asked = Some(*at),
+            content if ends(content) => waits.extend(asked.take().map(|asked| (asked, *at))),
+            _ => {}
+        }
+    }
+    waits.extend(asked.map(|asked| (asked, times.until())));
+    let drawn = waits.into_iter().map(|(from, to)| (times.x(from), times.x(to)));
+    drawn.filter(|(from, to)| to - from >= 1.0).collect()
+}
+
 /// Explains the marks that there are.
 pub(super) fn write_legend(
     page: &mut String,
-    report: &Report,
+    (report, times): (&Report, &Times),
     marks: &[Mark<'_>],
     mut x: f64,
     y: f64,
@@ -225,6 +260,14 @@ pub(super) fn write_legend(
             write!(
                 page,
                 "<rect x=\"-8\" y=\"-6\" width=\"14\" height=\"12\" fill=\"{STANDS}\" fill-opacity=\"0.4\"/>"
+            )
+        })?;
+    }
+    if !waits(report, times).is_empty() {
+        label(page, "waits for a gate", &|page| {
+            write!(
+                page,
+                "<rect x=\"-8\" y=\"-6\" width=\"14\" height=\"12\" fill=\"{WAITS}\" fill-opacity=\"0.25\"/>"
             )
         })?;
     }

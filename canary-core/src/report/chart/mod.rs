@@ -79,6 +79,7 @@ impl<'a> Chart<'a> {
         self.write_title(page)?;
         self.write_stages(page)?;
         self.write_grid(page)?;
+        marks::write_waits(page, self.report, &self.times)?;
         marks::write_stands(page, self.report, &self.times)?;
         self.write_weight(page)?;
         for side in Side::BOTH {
@@ -123,6 +124,9 @@ impl<'a> Chart<'a> {
                 )?;
             }
             let name = match self.times.shortened(stage.entered) {
+                Some(times) if times < 10.0 => {
+                    format!("{}, drawn {times:.1} times shorter", stage.name)
+                }
                 Some(times) => format!("{}, drawn {times:.0} times shorter", stage.name),
                 None => stage.name.clone(),
             };
@@ -232,7 +236,7 @@ impl<'a> Chart<'a> {
             )?;
             x += 86.0;
         }
-        marks::write_legend(page, self.report, marks, x, y)
+        marks::write_legend(page, (self.report, &self.times), marks, x, y)
     }
 }
 

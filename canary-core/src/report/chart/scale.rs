@@ -17,6 +17,9 @@ const STEPS: [u64; 18] = [
 const LONG: u64 = 8;
 const SHORTENED: u64 = 4;
 
+/// How many times shorter a time must be drawn for that to be said.
+const SEEN: f64 = 1.05;
+
 /// The least room between two labels of time.
 const LABEL: f64 = 70.0;
 
@@ -87,10 +90,10 @@ impl Times {
         piece.map_or(LEFT, |piece| piece.x(at))
     }
 
-    /// Returns how many times shorter than the rest the time from here on is drawn, if it is.
+    /// Returns how many times shorter than the rest the time from here on is drawn, if one could see it.
     pub(super) fn shortened(&self, from: Timestamp) -> Option<f64> {
         let piece = self.pieces.iter().find(|piece| from < piece.until)?;
-        (piece.shortened > 1.0).then_some(piece.shortened)
+        (piece.shortened >= SEEN).then_some(piece.shortened)
     }
 
     /// Returns times since the begin with their labels, in even steps within each piece.

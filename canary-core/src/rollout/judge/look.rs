@@ -52,7 +52,7 @@ pub(in crate::rollout) struct Judged {
 pub(in crate::rollout) enum Guilt {
     Check(CheckResult),
     Silence { for_ms: u64, sides: Option<Silent> },
-    Errors { for_ms: u64 },
+    Errors { for_ms: u64, check: Option<CheckResult> },
 }
 
 /// Holds what was answered: the answers, and what became of each query.
@@ -228,7 +228,9 @@ impl Judge {
                 let sides = checks.get(i).and_then(|check| check.finding.silent());
                 Some(Guilt::Silence { for_ms, sides })
             }
-            (None, Some((Lack::Errors { for_ms }, _))) => Some(Guilt::Errors { for_ms }),
+            (None, Some((Lack::Errors { for_ms }, i))) => {
+                Some(Guilt::Errors { for_ms, check: checks.get(i).cloned() })
+            }
             (None, None) => None,
         };
         let waits = self.passing && covered.is_none() && measured_at(policy, look.weight);

@@ -41,6 +41,7 @@ macro_rules! router_conformance {
             applying_twice_is_applying_once
             a_raise_may_be_based_on_an_answer
             a_raise_at_a_stale_version_is_refused
+            a_stale_version_is_refused_whatever_the_weight
             without_a_version_nothing_rises
             an_earlier_call_is_refused
             an_earlier_holder_is_refused
@@ -140,6 +141,24 @@ pub async fn a_raise_at_a_stale_version_is_refused<R: TrafficRouter>(
     let raise = route.apply(large, Some(&at_zero)).await;
     refused(raise, "a raise at a version from before a lowering that found 0 %");
     route.expect(Weight::ZERO, "after the refused raises").await;
+}
+
+/// Where the canary has more by now than is asked for, a stale version is refused all the same: who asked did not know
+/// that, and has to look and decide again.
+pub async fn a_stale_version_is_refused_whatever_the_weight<R: TrafficRouter>(
+    make: impl AsyncFnOnce() -> R,
+) {
+    let mut route = Route::of(make().await).await;
+    let [small, large] = route.two_weights();
+    let before = route.version().await;
+    route.raise(large).await;
+    for weight in [small, large, Weight::ZERO] {
+        let stale = route.apply(weight, Some(&before)).await;
+        refused(stale, "what was decided at a version from before the route was changed");
+        route.expect(large, "after the refused call").await;
+    }
+    route.lower(small).await;
+    route.expect(small, "after lowering without a version").await;
 }
 
 /// What would raise the canary's weight without a version is refused.

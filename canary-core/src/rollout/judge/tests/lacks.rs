@@ -49,7 +49,10 @@ fn silence_and_errors_are_told_apart() {
         let last = (0..4).map(|_| lacking(&mut bench)).last().unwrap();
         match last.guilty {
             Some(Guilt::Silence { for_ms: 30_000, .. }) => assert!(is_silence),
-            Some(Guilt::Errors { for_ms: 30_000 }) => assert!(!is_silence),
+            Some(Guilt::Errors { for_ms: 30_000, check }) => {
+                let named = check.map(|check| check.to_string()).unwrap_or_default();
+                assert!(!is_silence && named.contains("cannot be measured"), "{named}");
+            }
             other => panic!("{other:?}"),
         }
     }
