@@ -1,6 +1,7 @@
 //! What can go wrong, before a rollout and during one.
 
 use canary_core::ports::PortError;
+use canary_core::value::FailureKind;
 
 /// Tells why a source could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -83,4 +84,9 @@ pub(crate) fn in_context(what: &str, error: PortError) -> PortError {
         Some(wait) => outer.with_retry_after(wait),
         None => outer,
     }
+}
+
+/// Refuses an answer that makes no sense.
+pub(crate) fn invalid(why: String) -> PortError {
+    PortError::new(FailureKind::Invalid, why)
 }

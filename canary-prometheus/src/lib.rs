@@ -2,14 +2,21 @@
 
 mod api;
 mod builder;
+mod count;
 mod delta;
 mod error;
-#[cfg(feature = "promql")]
+mod fetch;
+mod limits;
 mod promql;
 mod read;
+mod remarks;
 mod source;
 mod template;
+mod tick;
+mod tracks;
+mod union;
 
 pub use builder::{LatencyUnit, PrometheusBuilder};
 pub use error::{BuildError, QueryProblem};
+pub use limits::Limits;
 pub use source::Prometheus;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use canary_core::ports::PortError;
-use canary_core::value::{FailureKind, Timestamp};
+use canary_core::value::{FailureKind, Timestamp, millis};
 use reqwest::header::{LOCATION, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use rustls::crypto::ring;
@@ -14,13 +14,11 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::sync::Semaphore;
 
 use crate::error::BuildError;
+use crate::limits::Limits;
 
 pub(crate) mod answer;
 
 use answer::{Answer, Envelope};
-
-/// How long an answer may be, so that a query that selects too much cannot fill the memory.
-const LONGEST_ANSWER: usize = 10 * 1024 * 1024;
 
 /// How many queries one source has under way at a time, however many rollouts share it.
 const AT_ONCE: usize = 8;
@@ -32,6 +30,7 @@ pub(crate) struct Api {
     query: Url,
     /// The address without anything secret.
     shown: String,
+    limits: Limits,
     slots: Arc<Semaphore>,
 }
 
@@ -43,7 +42,11 @@ impl fmt::Debug for Api {
 
 impl Api {
     /// Takes the server's address, and a client where the caller has one.
-    pub(crate) fn new(address: &str, client: Option<Client>) -> Result<Self, BuildError> {
+    pub(crate) fn new(
+        address: &str,
+        client: Option<Client>,
+        limits: Limits,
+    ) -> Result<Self, BuildError> {
         let base = parse_address(address)?;
         let mut shown = base.clone();
         // Both fail only for addresses without a host, which are refused above.
@@ -60,19 +63,30 @@ impl Api {
             client,
             query,
             shown: shown.to_string().trim_end_matches('/').to_owned(),
+            limits,
             slots: Arc::new(Semaphore::new(AT_ONCE)),
         })
     }
 
-    /// Evaluates a query as of an instant.
-    pub(crate) async fn query(&self, promql: &str, at: Timestamp) -> Result<Answer, PortError> {
+    /// Evaluates a query as of an instant. The server is told not to work on it for longer than anybody waits.
+    pub(crate) async fn query(
+        &self,
+        promql: &str,
+        at: Timestamp,
+        patience: Duration,
+    ) -> Result<Answer, PortError> {
         // The semaphore is never closed; if it were, the query would merely not wait.
         let _slot = self.slots.acquire().await;
-        let (seconds, millis) = (at.as_millis() / 1000, at.as_millis() % 1000);
-        let time = format!("{seconds}.{millis:03}");
+        let time = format!("{}.{:03}", at.as_millis() / 1000, at.as_millis() % 1000);
+        let most = patience.min(self.limits.time);
         let sent = (self.client)
             .post(self.query.clone())
-            .form(&[("query", promql), ("time", &time)])
+            .form(&[
+                ("query", promql),
+                ("time", &time),
+                ("timeout", &format!("{}ms", millis(most))),
+            ])
+            .timeout(most)
             .send()
             .await;
         let response = sent.map_err(|error| self.not_reached(error))?;
@@ -96,9 +110,9 @@ impl Api {
     async fn read(&self, mut response: Response) -> Result<Vec<u8>, PortError> {
         let mut body = Vec::new();
         while let Some(chunk) = (response.chunk().await).map_err(|error| self.not_reached(error))? {
-            if body.len() + chunk.len() > LONGEST_ANSWER {
-                let why = "answers with more than 10 MiB; select fewer series or scrape less often";
-                return Err(self.error(FailureKind::Invalid, why));
+            if body.len() + chunk.len() > self.limits.bytes {
+                let most = self.limits.bytes;
+                return Err(self.too_much(&format!("{most} bytes")));
             }
             body.extend_from_slice(&chunk);
         }
@@ -120,7 +134,7 @@ impl Api {
             }
         };
         match envelope.into_answer() {
-            Ok(answer) if status.is_success() => Ok(answer),
+            Ok(answer) if status.is_success() => self.within_limits(answer),
             Ok(_) => Err(self.error(kind_of(status), &format!("answers {status}"))),
             Err(said) => {
                 let (said, promql) = (beginning(&said), beginning(promql));
@@ -128,6 +142,24 @@ impl Api {
                 Err(self.error(kind_of(status), &why))
             }
         }
+    }
+
+    fn within_limits(&self, answer: Answer) -> Result<Answer, PortError> {
+        let (series, samples) = answer.data.size();
+        if series > self.limits.series {
+            return Err(self.too_much(&format!("{} series ({series})", self.limits.series)));
+        }
+        if samples > self.limits.samples {
+            return Err(self.too_much(&format!("{} samples ({samples})", self.limits.samples)));
+        }
+        Ok(answer)
+    }
+
+    fn too_much(&self, limit: &str) -> PortError {
+        let why = format!(
+            "answers with more than {limit}: select fewer series, or raise the source's limits"
+        );
+        self.error(FailureKind::Invalid, &why)
     }
 
     fn not_reached(&self, error: reqwest::Error) -> PortError {
@@ -224,7 +256,8 @@ mod tests {
 
     #[test]
     fn an_address_is_shown_without_its_password() {
-        let api = Api::new("http://ana:secret@127.0.0.1:9090/prom/", None).unwrap();
+        let api =
+            Api::new("http://ana:secret@127.0.0.1:9090/prom/", None, Limits::default()).unwrap();
         assert_eq!(api.shown, "http://127.0.0.1:9090/prom");
         assert_eq!(api.query.path(), "/prom/api/v1/query");
         assert!(!format!("{api:?}").contains("secret"));
@@ -240,7 +273,7 @@ mod tests {
             "http://ana:secret@x/?token=secret",
             "http://ana:secret@x:99999",
         ] {
-            let error = Api::new(address, None).unwrap_err().to_string();
+            let error = Api::new(address, None, Limits::default()).unwrap_err().to_string();
             assert!(error.contains("expected one such as"), "{error}");
             assert!(!error.contains("secret"), "{error}");
         }
@@ -248,7 +281,7 @@ mod tests {
 
     #[test]
     fn https_uses_the_certificates_of_the_machine_or_says_that_there_are_none() {
-        if let Err(error) = Api::new("https://127.0.0.1", None) {
+        if let Err(error) = Api::new("https://127.0.0.1", None, Limits::default()) {
             assert!(error.to_string().starts_with("no HTTPS client"), "{error}");
         }
     }

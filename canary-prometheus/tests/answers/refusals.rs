@@ -30,7 +30,7 @@ fn what_is_wrong_is_said_before_a_rollout_depends_on_it() {
     for (error, text) in [
         (
             builder().requests(good, r#"a{v="{{ varaint }}"}"#).build(),
-            "requests (bad): there is no variable `varaint`; there are rollout, variant",
+            "requests (bad): there is no variable `varaint`; there are rollout, variant, window",
         ),
         (builder().latency("a", LatencyUnit::Seconds).build(), "the same series on both sides"),
         (builder().value("x", "1").value("x", "2").build(), "x is asked for by two queries"),
