@@ -7,6 +7,7 @@ use canary_core::value::{BySide, Side, Signal};
 
 use crate::api::Api;
 use crate::error::{BuildError, QueryProblem};
+use crate::http::Endpoint;
 use crate::limits::Limits;
 use crate::promql::{check_selector, check_value};
 use crate::source::{Ask, Counted, Of, Pace, Prometheus};
@@ -43,8 +44,7 @@ impl LatencyUnit {
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct PrometheusBuilder {
-    address: String,
-    client: Option<reqwest::Client>,
+    endpoint: Endpoint,
     variables: Variables,
     labelling: Labelling,
     limits: Limits,
@@ -59,10 +59,9 @@ enum Draft {
 }
 
 impl PrometheusBuilder {
-    pub(crate) fn new(address: String) -> Self {
+    pub(crate) fn new(endpoint: Endpoint) -> Self {
         Self {
-            address,
-            client: None,
+            endpoint,
             variables: Variables {
                 own: BTreeMap::new(),
                 variant: BySide::from_fn(|side| side.as_str().to_owned()),
@@ -71,14 +70,6 @@ impl PrometheusBuilder {
             limits: Limits::default(),
             asks: Vec::new(),
         }
-    }
-
-    /// Sends requests through a client of your own: with your certificates, proxies or headers.
-    ///
-    /// Its redirect policy should be `none`: a redirected query loses its body.
-    pub fn client(mut self, client: reqwest::Client) -> Self {
-        self.client = Some(client);
-        self
     }
 
     /// Sets a variable for all queries; a later value of the same name replaces an earlier one.
@@ -151,7 +142,7 @@ impl PrometheusBuilder {
     /// Checks the address and tries every query out, without a word to the server.
     ///
     /// # Errors
-    /// [`BuildError`] for the first thing that is wrong: an address that is none, a variable that nobody
+    /// [`BuildError`] for the first thing that is wrong: an address, header or certificate that is none, a variable that nobody
     /// set or that is the source's own, a signal with two queries, and what is wrong with a query.
     pub fn build(self) -> Result<Prometheus, BuildError> {
         let own = &self.variables.own;
@@ -171,7 +162,7 @@ impl PrometheusBuilder {
             asks.insert(signal, ask);
         }
         Ok(Prometheus {
-            api: Api::new(&self.address, self.client, self.limits)?,
+            api: Api::new(self.endpoint.open()?, self.limits),
             variables: Arc::new(self.variables),
             labelling: Arc::new(self.labelling),
             asks: Arc::new(asks),

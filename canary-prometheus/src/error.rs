@@ -24,8 +24,11 @@ pub enum BuildError {
         /// What is wrong with it.
         problem: QueryProblem,
     },
+    /// A header has a name or a value that is none.
+    #[error("the header `{0}` has a name or a value that is none")]
+    Header(String),
     /// The HTTP client could not be set up.
-    #[error("no HTTPS client: {0}")]
+    #[error("no HTTP client: {0}")]
     Client(String),
 }
 

@@ -6,6 +6,7 @@ mod count;
 mod delta;
 mod error;
 mod fetch;
+mod http;
 mod limits;
 mod promql;
 mod read;
@@ -18,5 +19,6 @@ mod union;
 
 pub use builder::{LatencyUnit, PrometheusBuilder};
 pub use error::{BuildError, QueryProblem};
+pub use http::Endpoint;
 pub use limits::Limits;
 pub use source::Prometheus;

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use crate::api::Api;
 use crate::builder::{LatencyUnit, PrometheusBuilder};
+use crate::http::Endpoint;
 use crate::template::{Template, Variables};
 use crate::tick::Tick;
 use crate::tracks::Labelling;
@@ -71,10 +72,9 @@ impl Pace {
 impl Prometheus {
     /// Begins a source that asks the server at an address such as `http://prometheus:9090`.
     ///
-    /// A path is kept (`http://proxy/prometheus`), and a name and password in the address are sent
-    /// with every query, and shown nowhere.
-    pub fn builder(address: impl Into<String>) -> PrometheusBuilder {
-        PrometheusBuilder::new(address.into())
+    /// An [`Endpoint`] says more than an address: credentials, certificates, headers.
+    pub fn builder(server: impl Into<Endpoint>) -> PrometheusBuilder {
+        PrometheusBuilder::new(server.into())
     }
 }
 

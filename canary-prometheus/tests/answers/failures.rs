@@ -26,7 +26,7 @@ async fn each_failure_has_its_kind_and_says_what_the_server_said() {
         (page(401), FailureKind::Denied, "401"),
         (page(403), FailureKind::Denied, "403"),
         (page(404), FailureKind::NotFound, "404"),
-        (page(200), FailureKind::Invalid, "no JSON of the query API: <html>"),
+        (page(200), FailureKind::Invalid, "no JSON of the query API (text/plain): <html>"),
         (
             ResponseTemplate::new(200).set_body_json(json!({ "status": "success" })),
             FailureKind::Invalid,
