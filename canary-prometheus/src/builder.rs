@@ -9,6 +9,7 @@ use crate::api::Api;
 use crate::error::{BuildError, QueryProblem};
 use crate::http::Endpoint;
 use crate::limits::Limits;
+use crate::preset::Preset;
 use crate::promql::{check_selector, check_value};
 use crate::source::{Ask, Counted, Of, Pace, Prometheus};
 use crate::template::{OWN_VARIABLES, Template, Variables};
@@ -37,8 +38,8 @@ impl LatencyUnit {
 /// Collects what a [`Prometheus`] is to ask; everything is checked by [`build`](Self::build).
 ///
 /// Queries are templates. `{{ variant }}` is `stable` on the one side and `canary` on the other (see
-/// [`variant`](Self::variant)), `{{ rollout }}` is the rollout's id, and [`variable`](Self::variable)
-/// adds names of your own. Values are taken literally: between quotes they are escaped, in the
+/// [`variant`](Self::variant)), `{{ rollout }}` is the rollout's id, `{{ window }}` is the time since the last look, at
+/// least a minute (`rate(x[{{ window }}])`), and [`variable`](Self::variable) adds names of your own, such as `namespace`. Values are taken literally: between quotes they are escaped, in the
 /// regular expression of a `=~` or `!~` its special characters too, and outside of quotes
 /// only letters, digits, `_`, `:` and `.` are allowed in them.
 #[derive(Clone, Debug)]
@@ -53,7 +54,7 @@ pub struct PrometheusBuilder {
 
 /// Is what will be asked for a signal.
 #[derive(Clone, Debug)]
-enum Draft {
+pub(crate) enum Draft {
     Counts(Of),
     Value(Template),
 }
@@ -134,6 +135,12 @@ impl PrometheusBuilder {
         self.ask(Signal::Custom(name.into().into()), query)
     }
 
+    /// Adds the queries of a preset.
+    pub fn preset(mut self, preset: Preset) -> Self {
+        self.asks.extend(preset.asks);
+        self
+    }
+
     fn ask(mut self, signal: Signal, ask: Draft) -> Self {
         self.asks.push((signal, ask));
         self
@@ -196,7 +203,8 @@ fn selector(template: &Template, variables: &Variables) -> Result<(), QueryProbl
     Ok(())
 }
 
-fn value(template: &Template, variables: &Variables) -> Result<(), QueryProblem> {
+/// Checks a query that gives a number on each side.
+pub(crate) fn value(template: &Template, variables: &Variables) -> Result<(), QueryProblem> {
     let sides = template.try_out(variables)?;
     Side::BOTH.into_iter().try_for_each(|side| check_value(sides.get(side)))
 }

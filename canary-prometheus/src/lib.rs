@@ -8,6 +8,7 @@ mod error;
 mod fetch;
 mod http;
 mod limits;
+pub mod preset;
 mod promql;
 mod read;
 mod remarks;

@@ -12,10 +12,11 @@ use futures::future::{FutureExt, join_all};
 use tokio::time::sleep;
 
 use crate::api::Api;
-use crate::builder::{LatencyUnit, PrometheusBuilder};
+use crate::builder::{self, LatencyUnit, PrometheusBuilder};
+use crate::error::invalid;
 use crate::http::Endpoint;
 use crate::template::{Template, Variables};
-use crate::tick::Tick;
+use crate::tick::{Asked, Tick};
 use crate::tracks::Labelling;
 
 /// Measures both sides of a rollout with the queries that it was built with.
@@ -80,6 +81,15 @@ impl Prometheus {
 
 #[async_trait]
 impl MetricSource for Prometheus {
+    /// Reads the policy's own words as `build()` reads those in code.
+    fn check(&self, query: &Query) -> Result<(), PortError> {
+        match Asked::new(self, query)? {
+            Asked::Number(template) => builder::value(&template, &self.variables)
+                .map_err(|problem| invalid(problem.to_string())),
+            Asked::Counts(_) => Ok(()),
+        }
+    }
+
     async fn measure(
         &self,
         call: &Call,

@@ -39,9 +39,31 @@ type Numbers = Arc<BTreeMap<String, Result<Number, Failure>>>;
 pub(crate) type SharedNumbers<'a> = Shared<BoxFuture<'a, Numbers>>;
 
 /// Says what stands behind a query.
-enum Asked<'a> {
+pub(crate) enum Asked<'a> {
     Counts(&'a Counted),
     Number(Cow<'a, Template>),
+}
+
+impl<'a> Asked<'a> {
+    /// Finds what stands behind a query: the policy's own words for it, or what the source was built with.
+    pub(crate) fn new(source: &'a Prometheus, query: &Query) -> Result<Self, PortError> {
+        if let (Signal::Custom(_), Some(text)) = (&query.signal, &query.text) {
+            return Ok(Self::Number(Cow::Owned(Template::new(&**text))));
+        }
+        let asks = &source.asks;
+        match asks.get(&query.signal) {
+            Some(Ask::Value(template)) => Ok(Self::Number(Cow::Borrowed(template))),
+            Some(Ask::Counts(ask)) => Ok(Self::Counts(ask)),
+            None => {
+                let known: Vec<_> = asks.keys().map(Signal::to_string).collect();
+                let known = known.join(", ");
+                Err(PortError::new(
+                    FailureKind::Unsupported,
+                    format!("there is no query for {}, only for: {known}", query.signal),
+                ))
+            }
+        }
+    }
 }
 
 /// Is one call to the source.
@@ -85,7 +107,7 @@ impl<'a> Tick<'a> {
         numbers: SharedNumbers<'_>,
     ) -> Result<Measured, PortError> {
         let window = self.window(query);
-        let asked = self.asked(query)?;
+        let asked = Asked::new(self.source, query)?;
         if window.is_empty() {
             return Ok(Measured::pending(query.after));
         }
@@ -107,26 +129,6 @@ impl<'a> Tick<'a> {
 
     fn window(&self, query: &Query) -> Window {
         Window::new(query.after.max(self.until - LONGEST_WINDOW), self.until)
-    }
-
-    /// Finds what stands behind a query: the policy's own words for it, or what the source was built with.
-    fn asked(&self, query: &Query) -> Result<Asked<'a>, PortError> {
-        if let (Signal::Custom(_), Some(text)) = (&query.signal, &query.text) {
-            return Ok(Asked::Number(Cow::Owned(Template::new(&**text))));
-        }
-        let asks = &self.source.asks;
-        match asks.get(&query.signal) {
-            Some(Ask::Value(template)) => Ok(Asked::Number(Cow::Borrowed(template))),
-            Some(Ask::Counts(ask)) => Ok(Asked::Counts(ask)),
-            None => {
-                let known: Vec<_> = asks.keys().map(Signal::to_string).collect();
-                let known = known.join(", ");
-                Err(PortError::new(
-                    FailureKind::Unsupported,
-                    format!("there is no query for {}, only for: {known}", query.signal),
-                ))
-            }
-        }
     }
 
     /// Renders one side's query, as it is sent.
@@ -172,7 +174,9 @@ impl<'a> Tick<'a> {
         let mut texts = BTreeSet::new();
         for query in queries {
             let window = self.window(query);
-            if let (Ok(Asked::Number(template)), false) = (self.asked(query), window.is_empty()) {
+            if let (Ok(Asked::Number(template)), false) =
+                (Asked::new(self.source, query), window.is_empty())
+            {
                 let text = |side| self.render(&query.signal, &template, side, window);
                 texts.extend(Side::BOTH.into_iter().filter_map(|side| text(side).ok()));
             }

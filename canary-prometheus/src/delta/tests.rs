@@ -263,7 +263,7 @@ proptest! {
                     rise * served / 15_000
                 }).sum::<u64>()
             };
-            if ms < reset_ms { 1_000 + lived(0) } else { lived(reset_ms) }
+            if ms < reset_ms { 10_000 + lived(0) } else { lived(reset_ms) }
         };
         let scrapes = rises.len() as u64;
         let one: Vec<_> = (0..scrapes).map(|i| (i * 15_000, stood(i * 15_000))).collect();
@@ -275,8 +275,8 @@ proptest! {
         cuts.sort_unstable();
         let sum: u64 = cuts.windows(2).map(|cut| rise(&tracks, window(cut[0], cut[1]))).sum();
         let last = stood((scrapes - 1) * 15_000).max(stood((scrapes - 1) * 15_000 + offset));
-        let before = one.iter().chain(&other).map(|sample| sample.1).filter(|v| *v >= 1_000).max();
-        prop_assert_eq!(sum, before.unwrap() - 1_000 + last);
+        let before = one.iter().chain(&other).map(|sample| sample.1).filter(|v| *v >= 10_000).max();
+        prop_assert_eq!(sum, before.unwrap() - 10_000 + last);
     }
 
     #[test]

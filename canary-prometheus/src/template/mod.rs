@@ -35,7 +35,7 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
 });
 
 /// Holds what templates may name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Variables {
     /// The user's own.
     pub(crate) own: BTreeMap<String, String>,
@@ -44,17 +44,6 @@ pub(crate) struct Variables {
 }
 
 impl Variables {
-    fn all<'a>(
-        &'a self,
-        rollout: &'a str,
-        side: Side,
-        window: &'a str,
-    ) -> BTreeMap<&'a str, &'a str> {
-        let own = self.own.iter().map(|(name, value)| (&**name, &**value));
-        let variant = self.variant.get(side).as_str();
-        own.chain(OWN_VARIABLES.into_iter().zip([rollout, variant, window])).collect()
-    }
-
     /// Names all of them, for messages.
     fn names(&self) -> String {
         let own = self.own.keys().map(String::as_str);
@@ -65,18 +54,46 @@ impl Variables {
 
 /// Holds a query with variables in it.
 #[derive(Clone, Debug)]
-pub(crate) struct Template(String);
+pub(crate) struct Template {
+    text: String,
+    /// Variables of its own, which come before all others.
+    bound: BTreeMap<String, BySide<String>>,
+}
 
 impl Template {
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self { text: text.into(), bound: BTreeMap::new() }
+    }
+
+    /// Adds a variable that has its own value on each side.
+    pub(crate) fn with_sides(mut self, name: &str, values: BySide<String>) -> Self {
+        self.bound.insert(name.to_owned(), values);
+        self
+    }
+
+    /// Adds a variable.
+    pub(crate) fn fill_in(&mut self, name: &str, value: &str) {
+        self.bound.insert(name.to_owned(), BySide::from_fn(|_| value.to_owned()));
+    }
+
+    fn all<'a>(
+        &'a self,
+        variables: &'a Variables,
+        rollout: &'a str,
+        side: Side,
+        window: &'a str,
+    ) -> BTreeMap<&'a str, &'a str> {
+        let own = variables.own.iter().map(|(name, value)| (&**name, &**value));
+        let variant = variables.variant.get(side).as_str();
+        let bound = self.bound.iter().map(|(name, values)| (&**name, values.get(side).as_str()));
+        own.chain(OWN_VARIABLES.into_iter().zip([rollout, variant, window])).chain(bound).collect()
     }
 
     /// Checks that the template can be rendered whatever the rollout is called, and renders it for both sides.
     pub(crate) fn try_out(&self, variables: &Variables) -> Result<BySide<String>, QueryProblem> {
-        let template = ENGINE.template_from_str(&self.0).map_err(not_rendered)?;
+        let template = ENGINE.template_from_str(&self.text).map_err(not_rendered)?;
         let used = template.undeclared_variables(false);
-        let known = variables.all("", Side::Stable, "");
+        let known = self.all(variables, "", Side::Stable, "");
         if let Some(name) = used.into_iter().find(|name| !known.contains_key(&**name)) {
             return Err(QueryProblem::UnknownVariable { name, known: variables.names() });
         }
@@ -108,7 +125,7 @@ impl Template {
     ) -> Result<String, QueryProblem> {
         let window = format!("{}ms", millis(window.max(SHORTEST_WINDOW)));
         let marked = ENGINE
-            .render_str(&self.0, Value::from_pairs(variables.all(rollout, side, &window)))
+            .render_str(&self.text, Value::from_pairs(self.all(variables, rollout, side, &window)))
             .map_err(not_rendered)?;
         place::values(marked.trim())
     }
