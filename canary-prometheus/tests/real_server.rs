@@ -36,7 +36,7 @@ fn version(variant: &'static str, (served, failed): (u64, u64)) -> Exporter {
             writeln!(text, "http_seconds_bucket{{{labels}}} {}", n * lived).unwrap();
         }
         writeln!(text, "truth{{variant=\"{variant}\"}} {}", served * scrape).unwrap();
-        text
+        Some(text)
     })
 }
 
