@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use canary_core::value::{BySide, Side, Signal};
 
 use crate::api::Api;
 use crate::error::{BuildError, QueryProblem};
 use crate::http::Endpoint;
+use crate::increase::Increase;
 use crate::limits::Limits;
 use crate::preset::Preset;
 use crate::promql::{check_selector, check_value};
@@ -56,6 +58,7 @@ pub struct PrometheusBuilder {
 #[derive(Clone, Debug)]
 pub(crate) enum Draft {
     Counts(Of),
+    Increase(Increase),
     Value(Template),
 }
 
@@ -121,6 +124,21 @@ impl PrometheusBuilder {
         self.ask(Signal::Requests, Draft::Counts(of))
     }
 
+    /// Counts [`Signal::Requests`] with `increase()`, for a server that gives no raw samples.
+    ///
+    /// **It extrapolates**: what it counted is multiplied by how much of a window lies outside the samples, so that the
+    /// evidence is weaker than it says: more innocent canaries are taken back than the policy allows. And windows are at
+    /// least four scrapes long. Every record says so. Prefer [`requests`](Self::requests).
+    pub fn requests_by_increase(
+        self,
+        total: impl Into<String>,
+        bad: impl Into<String>,
+        scrape: Duration,
+    ) -> Self {
+        let (total, bad) = (Template::new(total), Template::new(bad));
+        self.ask(Signal::Requests, Draft::Increase(Increase { total, bad, scrape }))
+    }
+
     /// Counts [`Signal::Latency`]: a selector of the `_bucket` series of classic histograms.
     pub fn latency(self, buckets: impl Into<String>, unit: LatencyUnit) -> Self {
         let of = Of::Latency { buckets: Template::new(buckets), unit };
@@ -164,6 +182,7 @@ impl PrometheusBuilder {
             }
             let ask = match ask {
                 Draft::Counts(of) => Ask::Counts(Counted { of, pace: Pace::default() }),
+                Draft::Increase(increase) => Ask::Increase(increase),
                 Draft::Value(query) => Ask::Value(query),
             };
             asks.insert(signal, ask);
@@ -180,7 +199,8 @@ impl PrometheusBuilder {
 fn try_out(signal: &Signal, ask: &Draft, variables: &Variables) -> Result<(), BuildError> {
     let refuse = |query: String| move |problem| BuildError::Query { query, problem };
     match ask {
-        Draft::Counts(Of::Requests { total, bad }) => {
+        Draft::Counts(Of::Requests { total, bad })
+        | Draft::Increase(Increase { total, bad, .. }) => {
             selector(total, variables).map_err(refuse(format!("{signal} (total)")))?;
             selector(bad, variables).map_err(refuse(format!("{signal} (bad)")))
         }

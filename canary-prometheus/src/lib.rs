@@ -6,7 +6,10 @@ mod count;
 mod delta;
 mod error;
 mod fetch;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
+mod increase;
 mod limits;
 pub mod preset;
 mod promql;
@@ -23,3 +26,8 @@ pub use error::{BuildError, QueryProblem};
 pub use http::Endpoint;
 pub use limits::Limits;
 pub use source::Prometheus;
+
+/// Compiles what docs/prometheus.md shows.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/prometheus.md")]
+mod guide {}

@@ -15,6 +15,7 @@ use crate::api::Api;
 use crate::builder::{self, LatencyUnit, PrometheusBuilder};
 use crate::error::invalid;
 use crate::http::Endpoint;
+use crate::increase::Increase;
 use crate::template::{Template, Variables};
 use crate::tick::{Asked, Tick};
 use crate::tracks::Labelling;
@@ -35,6 +36,7 @@ pub struct Prometheus {
 #[derive(Debug)]
 pub(crate) enum Ask {
     Counts(Counted),
+    Increase(Increase),
     Value(Template),
 }
 
@@ -86,7 +88,7 @@ impl MetricSource for Prometheus {
         match Asked::new(self, query)? {
             Asked::Number(template) => builder::value(&template, &self.variables)
                 .map_err(|problem| invalid(problem.to_string())),
-            Asked::Counts(_) => Ok(()),
+            Asked::Counts(_) | Asked::Increase(_) => Ok(()),
         }
     }
 

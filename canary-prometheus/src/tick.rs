@@ -18,6 +18,7 @@ use crate::api::answer::Answer;
 use crate::count;
 use crate::error::{in_context, invalid};
 use crate::fetch::Fetch;
+use crate::increase::Increase;
 use crate::read;
 use crate::source::{Ask, Counted, Prometheus};
 use crate::template::Template;
@@ -41,6 +42,7 @@ pub(crate) type SharedNumbers<'a> = Shared<BoxFuture<'a, Numbers>>;
 /// Says what stands behind a query.
 pub(crate) enum Asked<'a> {
     Counts(&'a Counted),
+    Increase(&'a Increase),
     Number(Cow<'a, Template>),
 }
 
@@ -54,6 +56,7 @@ impl<'a> Asked<'a> {
         match asks.get(&query.signal) {
             Some(Ask::Value(template)) => Ok(Self::Number(Cow::Borrowed(template))),
             Some(Ask::Counts(ask)) => Ok(Self::Counts(ask)),
+            Some(Ask::Increase(ask)) => Ok(Self::Increase(ask)),
             None => {
                 let known: Vec<_> = asks.keys().map(Signal::to_string).collect();
                 let known = known.join(", ");
@@ -113,6 +116,7 @@ impl<'a> Tick<'a> {
         }
         let measured = match &asked {
             Asked::Number(template) => self.value(query, template, window, &numbers.await),
+            Asked::Increase(ask) => ask.measure(self, window).await,
             Asked::Counts(ask) => {
                 count::measure(&Fetch { tick: self, ask, signal: &query.signal, window }).await
             }
@@ -210,6 +214,6 @@ impl<'a> Tick<'a> {
     }
 }
 
-fn read_number(Answer { data, notes }: Answer) -> Result<Number, PortError> {
+pub(crate) fn read_number(Answer { data, notes }: Answer) -> Result<Number, PortError> {
     Ok((read::number(&data).map_err(invalid)?, notes))
 }

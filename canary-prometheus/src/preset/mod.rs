@@ -23,6 +23,7 @@
 use canary_core::value::{BySide, Signal};
 
 use crate::builder::{Draft, LatencyUnit};
+use crate::increase::Increase;
 use crate::source::Of;
 use crate::template::Template;
 
@@ -42,7 +43,8 @@ impl Preset {
     fn fill_in(&mut self, name: &str, value: &str) {
         for (_, draft) in &mut self.asks {
             let templates = match draft {
-                Draft::Counts(Of::Requests { total, bad }) => vec![total, bad],
+                Draft::Counts(Of::Requests { total, bad })
+                | Draft::Increase(Increase { total, bad, .. }) => vec![total, bad],
                 Draft::Counts(Of::Latency { buckets, .. }) => vec![buckets],
                 Draft::Value(query) => vec![query],
             };
@@ -122,7 +124,8 @@ mod tests {
         };
         let all = preset.asks.iter().flat_map(|(signal, draft)| {
             let templates = match draft {
-                Draft::Counts(Of::Requests { total, bad }) => vec![total, bad],
+                Draft::Counts(Of::Requests { total, bad })
+                | Draft::Increase(Increase { total, bad, .. }) => vec![total, bad],
                 Draft::Counts(Of::Latency { buckets, .. }) => vec![buckets],
                 Draft::Value(query) => vec![query],
             };

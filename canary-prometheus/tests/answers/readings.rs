@@ -347,6 +347,32 @@ async fn all_numbers_of_a_look_are_one_query_and_equal_ones_are_asked_once() {
 }
 
 #[tokio::test]
+async fn increase_is_a_fallback_that_says_so_and_takes_long_windows_only() {
+    let server = MockServer::start().await;
+    let one = |value: &str| success("vector", json!([{ "metric": {}, "value": [1.0, value] }]));
+    to(&server, "code", success("vector", json!([]))).await;
+    to(
+        &server,
+        "query=sum%28increase%28requests%7Bvariant%3D%22stable%22%7D%5B30000ms%5D",
+        one("104.4"),
+    )
+    .await;
+    to(&server, "canary", one("NaN")).await;
+    let requests = r#"requests{variant="{{ variant }}"}"#;
+    let bad = r#"requests{variant="{{ variant }}", code="500"}"#;
+    let source = |scrape| {
+        let builder = Prometheus::builder(server.uri());
+        builder.requests_by_increase(requests, bad, Duration::from_secs(scrape)).build().unwrap()
+    };
+    let measured = measure(&source(7), Signal::Requests, PATIENT).await.unwrap();
+    let stable = Reading::Counts(Counts::new(104, 0).unwrap());
+    assert_eq!(measured.sides, BySide { stable, canary: Reading::NotFinite });
+    assert!(measured.notes[0].starts_with("counted with increase()"), "{:?}", measured.notes);
+    let early = measure(&source(8), Signal::Requests, PATIENT).await.unwrap();
+    assert_eq!(early, Measured::pending(at(30)));
+}
+
+#[tokio::test]
 async fn a_number_that_spoils_the_others_is_asked_by_itself() {
     let server = MockServer::start().await;
     let wrong = json!({ "status": "error", "errorType": "execution", "error": "many-to-many" });
