@@ -1,6 +1,7 @@
 //! What can go wrong, before a rollout and during one.
 
 use canary_core::ports::PortError;
+use canary_core::value::FailureKind;
 
 /// Tells why a source could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +24,11 @@ pub enum BuildError {
         /// What is wrong with it.
         problem: QueryProblem,
     },
+    /// A header has a name or a value that is none.
+    #[error("the header `{0}` has a name or a value that is none")]
+    Header(String),
     /// The HTTP client could not be set up.
-    #[error("no HTTPS client: {0}")]
+    #[error("no HTTP client: {0}")]
     Client(String),
 }
 
@@ -83,4 +87,9 @@ pub(crate) fn in_context(what: &str, error: PortError) -> PortError {
         Some(wait) => outer.with_retry_after(wait),
         None => outer,
     }
+}
+
+/// Refuses an answer that makes no sense.
+pub(crate) fn invalid(why: String) -> PortError {
+    PortError::new(FailureKind::Invalid, why)
 }

@@ -88,6 +88,12 @@ pub enum StartError {
         /// Their names.
         sources: Vec<Arc<str>>,
     },
+    /// Metric sources cannot be asked what the policy asks them.
+    #[error("the policy asks what a metric source cannot answer: {}", told(.queries))]
+    WrongQueries {
+        /// What, and why not.
+        queries: Vec<WrongQuery>,
+    },
     /// The policy names gates that nobody supplies.
     #[error("the policy asks gates that nobody supplies: {}", listed(.gates))]
     MissingGates {
@@ -129,6 +135,21 @@ pub struct MissingGate {
     pub gate: GateName,
     /// Why the policy alone does not make it, and what to do.
     pub why: String,
+}
+
+/// Names something that a metric source cannot be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WrongQuery {
+    /// Where the policy asks for it: `metrics.pool`, or a signal that it needs.
+    pub path: String,
+    /// Why it cannot be asked.
+    pub why: String,
+}
+
+fn told(queries: &[WrongQuery]) -> String {
+    let one = |wrong: &WrongQuery| format!("{}: {}", wrong.path, wrong.why);
+    queries.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn listed(gates: &[MissingGate]) -> String {

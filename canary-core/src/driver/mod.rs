@@ -47,6 +47,6 @@ mod work;
 
 pub use builder::{Driver, DriverBuilder, Kept};
 pub use clock::Clock;
-pub use error::{DriverError, MissingGate, StartError};
+pub use error::{DriverError, MissingGate, StartError, WrongQuery};
 pub use fleet::Fleet;
 pub use handle::{Finished, Handle, Shutdown};

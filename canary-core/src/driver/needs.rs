@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::sources::{SourceName, Sources};
-use super::{MissingGate, StartError};
+use super::{MissingGate, StartError, WrongQuery};
 use crate::gate;
 use crate::policy::{CheckKind, GateKind, Metric, MetricSpec, Policy};
 use crate::ports::{Capabilities, Gate};
-use crate::value::{GateName, Weight};
+use crate::value::{GateName, Query, Signal, Timestamp, Weight};
 
 /// Checks that a router can do what the plan asks of it.
 pub(super) fn check_router(policy: &Policy, can: &Capabilities) -> Result<(), StartError> {
@@ -35,23 +35,31 @@ pub(super) fn check_router(policy: &Policy, can: &Capabilities) -> Result<(), St
     if lacks.is_empty() { Ok(()) } else { Err(StartError::RouterLacks { lacks }) }
 }
 
-/// Checks that every metric source that the plan asks is there.
+/// Checks that every metric source that the plan asks is there and can be asked that.
 pub(super) fn check_sources(policy: &Policy, sources: &Sources) -> Result<(), StartError> {
-    let mut missing = asked(policy);
+    let Asked { by: mut missing, queries, .. } = asked(policy);
     missing.retain(|name, _| !sources.has(name));
     if let Some(looking) = missing.remove(&None) {
         return Err(StartError::NoMetrics { policy: policy.name().to_owned(), looking });
     }
-    let sources: Vec<Arc<str>> = missing.into_keys().flatten().collect();
-    if sources.is_empty() { Ok(()) } else { Err(StartError::MissingSources { sources }) }
+    let missing: Vec<Arc<str>> = missing.into_keys().flatten().collect();
+    if !missing.is_empty() {
+        return Err(StartError::MissingSources { sources: missing });
+    }
+    let wrong = queries.into_iter().filter_map(|(path, query)| {
+        let why = sources.check(&query).err()?.into_failure().message;
+        Some(WrongQuery { path, why })
+    });
+    let queries: Vec<_> = wrong.collect();
+    if queries.is_empty() { Ok(()) } else { Err(StartError::WrongQueries { queries }) }
 }
 
 /// Returns the sources that anything needs, and what needs each; `None` stands for the one without a name, which counts
 /// the requests.
-fn asked(policy: &Policy) -> BTreeMap<SourceName, Vec<String>> {
-    let mut asked = Asked { policy, by: BTreeMap::new() };
+fn asked(policy: &Policy) -> Asked<'_> {
+    let mut asked = Asked { policy, by: BTreeMap::new(), queries: BTreeMap::new() };
     if policy.hard_limit() {
-        asked.note(None, "the hard limit (`hard_limit: off` switches it off)");
+        asked.requests("the hard limit (`hard_limit: off` switches it off)");
     }
     for check in policy.checks() {
         let owner = format!("check `{}`", check.name);
@@ -61,22 +69,24 @@ fn asked(policy: &Policy) -> BTreeMap<SourceName, Vec<String>> {
             | CheckKind::MannWhitney { metric, .. } => asked.metric(metric, &owner),
             CheckKind::WorseThanStable { .. }
             | CheckKind::AsGoodAsStable { .. }
-            | CheckKind::Objective { .. } => asked.note(None, &owner),
+            | CheckKind::Objective { .. } => asked.requests(&owner),
             CheckKind::Gate { .. } | CheckKind::All(_) | CheckKind::Any(_) | CheckKind::Not(_) => {}
         });
     }
     for stage in policy.stages().iter().filter(|stage| !stage.pass.is_empty()) {
         let owner = format!("what stage `{}` must pass", stage.name);
-        asked.note(None, &owner);
+        asked.requests(&owner);
         stage.pass.limits.iter().for_each(|limit| asked.metric(&limit.metric, &owner));
     }
-    asked.by
+    asked
 }
 
 /// Collects which sources are asked, and by what.
 struct Asked<'a> {
     policy: &'a Policy,
     by: BTreeMap<SourceName, Vec<String>>,
+    /// What they are asked, by where the policy says it.
+    queries: BTreeMap<String, Query>,
 }
 
 impl Asked<'_> {
@@ -85,6 +95,15 @@ impl Asked<'_> {
         if owners.last().is_none_or(|last| last != owner) {
             owners.push(owner.to_owned());
         }
+    }
+
+    fn requests(&mut self, owner: &str) {
+        self.note(None, owner);
+        self.query(Signal::Requests.to_string(), Query::new(Signal::Requests, Timestamp::EPOCH));
+    }
+
+    fn query(&mut self, path: String, query: Query) {
+        self.queries.insert(path, query);
     }
 
     fn metric(&mut self, metric: &Metric, owner: &str) {
@@ -97,8 +116,18 @@ impl Asked<'_> {
                 // No part is a score itself.
                 parts.iter().for_each(|part| self.metric(&part.metric, owner));
             }
-            Some(MetricSpec::Query(query)) => self.note(query.source.clone(), owner),
-            None => self.note(None, owner),
+            Some(MetricSpec::Query(asked)) => {
+                self.note(asked.source.clone(), owner);
+                let mut query = Query::new(metric.signal(), Timestamp::EPOCH);
+                query.source.clone_from(&asked.source);
+                query.text.clone_from(&asked.query);
+                self.query(format!("metrics.{metric}"), query);
+            }
+            None => {
+                self.note(None, owner);
+                let signal = metric.signal();
+                self.query(signal.to_string(), Query::new(signal, Timestamp::EPOCH));
+            }
         }
     }
 }

@@ -52,6 +52,11 @@ impl Sources {
         self.by_name.contains_key(name)
     }
 
+    /// Asks the source of a query whether it could be asked that; one that is not there has no objections.
+    pub(super) fn check(&self, query: &Query) -> Result<(), PortError> {
+        self.by_name.get(&query.source).map_or(Ok(()), |source| source.port.check(query))
+    }
+
     /// Bounds the queries of each source.
     pub(super) fn bound(&mut self, slots: impl Fn(&SourceName) -> Slots) {
         for (name, source) in &mut self.by_name {

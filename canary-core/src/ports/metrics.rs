@@ -11,6 +11,16 @@ use crate::value::{Measured, Query, Timestamp};
 #[cfg_attr(feature = "test-util", mockall::automock)]
 #[async_trait]
 pub trait MetricSource: fmt::Debug + Send + Sync + 'static {
+    /// Tells whether a query could be asked at all, without asking anybody. A rollout whose queries could not does not
+    /// start.
+    ///
+    /// # Errors
+    /// `Unsupported` for a signal that the source does not know, `Invalid` for words that it cannot read.
+    fn check(&self, query: &Query) -> Result<(), PortError> {
+        let _ = query;
+        Ok(())
+    }
+
     /// Answers each query, in their order, with what happened after its cursor and up to `until`.
     ///
     /// To be correct:

@@ -10,7 +10,7 @@ use canary_core::ports::{Call, MetricSource, PortError};
 use canary_core::record::{Content, Judgement};
 use canary_core::source::FnSource;
 use canary_core::testing::{MemoryRouter, Recorder};
-use canary_core::value::{Counts, Measured, Query, Reading, Signal, Timestamp, Weight, Window};
+use canary_core::value::{Counts, FailureKind, Measured, Query, Reading, Signal, Timestamp, Weight, Window};
 
 use crate::support::{BEGIN, OpenGate, id, s};
 
@@ -28,10 +28,21 @@ enum Mood {
     Hangs,
     Panics,
     SaysTooLittle,
+    CannotRead,
 }
 
 #[async_trait]
 impl MetricSource for Numbers {
+    fn check(&self, query: &Query) -> Result<(), PortError> {
+        match self.mood {
+            Mood::CannotRead => {
+                let asked = query.text.as_deref().unwrap_or("nothing");
+                Err(PortError::new(FailureKind::Invalid, format!("it cannot read `{asked}`")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn measure(
         &self,
         _: &Call,
@@ -43,7 +54,7 @@ impl MetricSource for Numbers {
             Mood::Hangs => std::future::pending().await,
             Mood::Panics => panic!("a defect of the source"),
             Mood::SaysTooLittle => return Vec::new(),
-            Mood::Well => {}
+            Mood::Well | Mood::CannotRead => {}
         }
         let answer = |query: &Query| {
             let reading = match &query.signal {
@@ -141,6 +152,16 @@ async fn a_source_that_nobody_supplies_refuses_the_start() {
     let error = builder.source("db", Numbers::default()).start(id("shop-1")).await.unwrap_err();
     assert!(matches!(&error, StartError::MissingSources { sources } if sources.len() == 1));
     assert!(error.to_string().contains("nobody supplies: bills; call `.source"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_that_its_source_cannot_be_asked_refuses_the_start() {
+    let db = Numbers { mood: Mood::CannotRead, ..Numbers::default() };
+    let error = asking(&db, &Numbers::default()).start(id("shop-1")).await.unwrap_err();
+    let StartError::WrongQueries { queries } = &error else { panic!("{error}") };
+    assert_eq!(queries.len(), 1);
+    assert!(error.to_string().contains("metrics.pool: it cannot read `"), "{error}");
+    assert!(db.asked.lock().unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

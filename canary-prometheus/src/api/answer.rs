@@ -4,8 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use canary_core::value::Timestamp;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Error, IgnoredAny, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::beginning;
+
+/// How many of a server's remarks are kept.
+const NOTES: usize = 10;
 
 /// Holds a whole answer as it arrives.
 #[derive(Debug, Deserialize)]
@@ -32,7 +37,11 @@ impl Envelope {
         match (self.status, self.data) {
             (Status::Success, Some(data)) => Ok(Answer {
                 data,
-                notes: (self.warnings.into_iter().chain(self.infos)).flatten().collect(),
+                notes: (self.warnings.into_iter().chain(self.infos))
+                    .flatten()
+                    .take(NOTES)
+                    .map(|note| beginning(&note))
+                    .collect(),
             }),
             (Status::Success, None) => Err("a success without data".to_owned()),
             (Status::Error, _) => {
@@ -67,6 +76,15 @@ pub(crate) enum Data {
 }
 
 impl Data {
+    /// Returns how many series and how many samples there are.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        match self {
+            Self::Matrix(series) => (series.len(), series.iter().map(Series::samples).sum()),
+            Self::Vector(series) => (series.len(), series.len()),
+            Self::Scalar(_) | Self::String(_) => (1, 1),
+        }
+    }
+
     /// Names the shape for messages.
     pub(crate) const fn shape(&self) -> &'static str {
         match self {
@@ -86,7 +104,14 @@ pub(crate) struct Series {
     pub(crate) values: Vec<Point>,
     /// Samples that are native histograms.
     #[serde(default)]
-    pub(crate) histograms: Vec<IgnoredAny>,
+    pub(crate) histograms: Vec<(Seconds, Native)>,
+}
+
+impl Series {
+    pub(crate) fn samples(&self) -> usize {
+        let buckets = |(_, native): &(Seconds, Native)| native.buckets.len() + 1;
+        self.values.len() + self.histograms.iter().map(buckets).sum::<usize>()
+    }
 }
 
 /// Holds one sample of one series.
@@ -97,23 +122,85 @@ pub(crate) struct Instant {
     pub(crate) value: Option<Point>,
 }
 
+/// Holds a native histogram: how many observations there are altogether, and how many lie between two bounds.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Native {
+    pub(crate) count: Number,
+    #[serde(default)]
+    pub(crate) buckets: Vec<Bucket>,
+}
+
+/// Holds which of its bounds a bucket includes (a number that nobody needs here), the two bounds, and a count.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Bucket(IgnoredAny, Number, Number, Number);
+
+impl Bucket {
+    pub(crate) const fn left(&self) -> f64 {
+        self.1.0
+    }
+
+    pub(crate) const fn right(&self) -> f64 {
+        self.2.0
+    }
+
+    pub(crate) const fn count(&self) -> f64 {
+        self.3.0
+    }
+}
+
 /// Holds a time and a number.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "(f64, String)")]
+#[serde(from = "(Seconds, Number)")]
 pub(crate) struct Point {
     pub(crate) at: Timestamp,
     pub(crate) value: f64,
 }
 
-impl TryFrom<(f64, String)> for Point {
+impl From<(Seconds, Number)> for Point {
+    fn from((at, value): (Seconds, Number)) -> Self {
+        Self { at: at.0, value: value.0 }
+    }
+}
+
+/// Is an instant, written as seconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "f64")]
+pub(crate) struct Seconds(pub(crate) Timestamp);
+
+impl TryFrom<f64> for Seconds {
     type Error = String;
 
-    fn try_from((seconds, text): (f64, String)) -> Result<Self, String> {
-        let value = text.parse();
-        Ok(Self {
-            at: timestamp(seconds).ok_or_else(|| format!("{seconds} is no time"))?,
-            value: value.map_err(|_| format!("`{text}` is no sample"))?,
-        })
+    fn try_from(seconds: f64) -> Result<Self, String> {
+        timestamp(seconds).map(Self).ok_or_else(|| format!("{seconds} is no time"))
+    }
+}
+
+/// Is a number that is written as a text, since JSON knows no infinity; read without keeping the text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Number(pub(crate) f64);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = Number;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number between quotes")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Number, E> {
+                text.parse().map(Number).map_err(|_| {
+                    E::custom(format!(
+                        "`{}` is no number",
+                        text.chars().take(40).collect::<String>()
+                    ))
+                })
+            }
+        }
+
+        deserializer.deserialize_str(Text)
     }
 }
 
@@ -135,6 +222,10 @@ impl Labels {
     /// Takes one label out.
     pub(crate) fn remove(&mut self, name: &str) -> Option<String> {
         self.0.remove(name)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
     }
 }
 
@@ -183,11 +274,11 @@ mod tests {
         for (text, value) in
             [("1", 1.0), ("1e+06", 1e6), ("+Inf", f64::INFINITY), ("-Inf", f64::NEG_INFINITY)]
         {
-            let point = Point::try_from((1.0, text.to_owned())).unwrap();
-            assert_eq!(point.value.to_bits(), value.to_bits());
+            let point: Point = serde_json::from_str(&format!("[1.5, \"{text}\"]")).unwrap();
+            assert_eq!((point.at.as_millis(), point.value.to_bits()), (1500, value.to_bits()));
         }
-        assert!(Point::try_from((1.0, "NaN".to_owned())).unwrap().value.is_nan());
-        assert!(Point::try_from((1.0, "many".to_owned())).is_err());
+        assert!(serde_json::from_str::<Number>("\"NaN\"").unwrap().0.is_nan());
+        assert!(serde_json::from_str::<Number>("\"many\"").is_err());
     }
 
     #[test]

@@ -1,48 +1,49 @@
 //! Counts what happened in a window, from the raw samples of counters.
 //!
-//! A *track* is one counter, or several that are scraped and reset together, as
-//! the buckets of a histogram are. Four rules make its counts exact:
+//! A *track* is one counter, or several that are scraped and reset together, as the buckets of a histogram are. Five
+//! rules make its counts exact:
 //!
-//! 1. **A step belongs to where it ends.** What a counter rose by between two
-//!    samples counts in the window that holds the later one. So consecutive
-//!    windows are disjoint and add up to the whole, however time is cut; nothing
+//! 1. **A step belongs to where it ends.** What a counter rose by between two samples counts in the window that holds
+//!    the later one. So consecutive windows are disjoint and add up to the whole, however time is cut; nothing
 //!    is extrapolated to a window's edges.
-//! 2. **A fall is a reset**: the counter began again at zero, so the step is the
-//!    new value, for all counters of the track at once.
-//! 3. **The first sample only starts the clock**, also after a silence of more
-//!    than [`LINK`]: what a counter stood at before it was seen is nobody's.
-//! 4. **A window ends where every track is known.** A track is known up to its
-//!    newest sample. One that has gone quiet, because its process ended or its
-//!    scrape failed, is known up to one usual scrape interval before the newest
-//!    sample of all: a scrape's samples carry the time at which it began, and it
-//!    ends within its interval. So no sample turns up behind a window that was
-//!    already counted, and a process that is gone holds the others up for one
+//! 2. **A fall is a reset**: the counter began again at zero, so the step is the new value, for all counters of the
+//!    track at once.
+//! 3. **The first sample only starts the clock**, also after a silence of more than [`LINK`]: what a counter stood at
+//!    before it was seen is nobody's. Only where its process was scraped before without it ([`births`]) it was zero.
+//! 4. **A window ends where every track is known.** A track is known up to its newest sample. One that has gone quiet,
+//!    because its process ended or its scrape failed, is known up to one usual scrape interval before the newest
+//!    sample of all: a scrape's samples carry the time at which it began, and it ends within its interval. So no
+//!    sample turns up behind a window that was already counted, and a process that is gone holds the others up for one
 //!    interval at most.
+//! 5. **Several servers that scrape the same counter** see one counter ([`steps`]): it rises to the highest of what
+//!    they saw, and is reset once.
 //!
-//! The interval of a track is the median distance of its samples; one with a
-//! single sample is taken to have the longest interval of the others.
+//! The interval of a track is the median distance of its samples; one with a single sample is taken to have the longest
+//! interval of the others.
 
 use std::time::Duration;
 
 use canary_core::value::{BySide, Side, Timestamp, Window};
 
+mod births;
+mod samples;
+mod steps;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use births::begin_at_zero;
+pub(crate) use samples::Samples;
+use steps::Steps;
 
 /// How long a series may be silent and still go on where it stopped; Prometheus itself takes it for gone after that.
 pub(crate) const LINK: Duration = Duration::from_secs(5 * 60);
 
-/// Holds what the counters of one track stood at when they were scraped.
+/// Holds what counters that are scraped and reset together did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Sample {
-    pub(crate) at: Timestamp,
-    pub(crate) values: Vec<u64>,
-}
-
-/// Holds the samples of counters that are scraped and reset together, in rising order of time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Track {
-    samples: Vec<Sample>,
+    newest: Option<Timestamp>,
+    interval: Option<Duration>,
+    steps: Steps,
 }
 
 /// Says what is known of the tracks of both sides in a window.
@@ -61,35 +62,39 @@ pub(crate) enum Cover {
 pub(crate) struct Tally {
     /// By counter; empty where no step ended in the window.
     pub(crate) rises: Option<Vec<u64>>,
-    /// How many of the steps were resets.
+    pub(crate) remarks: Remarks,
+}
+
+/// Counts what a person should know of the steps in a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Remarks {
+    /// How many steps were resets.
     pub(crate) resets: usize,
+    /// How many steps were longer than two usual intervals: a scrape was missed, or more.
+    pub(crate) gaps: usize,
+    /// The longest of those.
+    pub(crate) longest: Duration,
 }
 
 impl Track {
-    /// Takes samples in rising order of time, each with as many values as the others.
-    pub(crate) fn new(samples: Vec<Sample>) -> Self {
-        debug_assert!(samples.is_sorted_by(|a, b| a.at < b.at));
-        Self { samples }
+    /// Takes what each of the servers saw that scrape these counters; usually that is one.
+    pub(crate) fn new(replicas: &[Samples]) -> Self {
+        Self {
+            newest: replicas.iter().filter_map(Samples::newest).max(),
+            interval: replicas.iter().filter_map(Samples::usual_interval).max(),
+            steps: Steps::of(replicas),
+        }
     }
 
-    fn newest(&self) -> Option<Timestamp> {
-        self.samples.last().map(|sample| sample.at)
+    /// Returns the ends of its steps.
+    fn ends(&self) -> impl Iterator<Item = Timestamp> {
+        self.steps.iter().map(|step| step.at)
     }
+}
 
-    /// Returns the median distance between samples, the longer one of two.
-    fn usual_interval(&self) -> Option<Duration> {
-        let mut gaps: Vec<_> =
-            (self.samples.windows(2)).map(|pair| pair[1].at.since(pair[0].at)).collect();
-        gaps.sort_unstable();
-        gaps.get(gaps.len() / 2).copied()
-    }
-
-    /// Yields each sample with the one before it, where both are of one uninterrupted series.
-    fn steps(&self) -> impl Iterator<Item = (&Sample, &Sample)> {
-        (self.samples.windows(2))
-            .map(|pair| (&pair[0], &pair[1]))
-            .filter(|(before, after)| after.at.since(before.at) <= LINK)
-    }
+/// Returns the longest of the usual scrape intervals.
+pub(crate) fn longest_interval<'a>(tracks: impl Iterator<Item = &'a Track>) -> Option<Duration> {
+    tracks.filter_map(|track| track.interval).max()
 }
 
 /// Returns how far the samples must reach back from a window's end, so that each step in it has its begin.
@@ -113,7 +118,7 @@ pub(crate) fn cover(window: Window, main: BySide<&[Track]>, others: &[&[Track]])
     }
     let known = Window::new(window.after, until.min(window.until));
     let waits = |side| {
-        let ends = || main.get(side).iter().flat_map(Track::steps).map(|s| s.1.at);
+        let ends = || main.get(side).iter().flat_map(Track::ends);
         !ends().any(|at| within(known, at)) && ends().any(|at| at > known.until)
     };
     if Side::BOTH.into_iter().any(waits) {
@@ -124,26 +129,30 @@ pub(crate) fn cover(window: Window, main: BySide<&[Track]>, others: &[&[Track]])
 
 /// Returns the instant up to which no sample of any track is missing; `None` without samples.
 fn known_until<'a, I: Iterator<Item = &'a Track>>(tracks: impl Fn() -> I) -> Option<Timestamp> {
-    let newest_of_all = tracks().filter_map(Track::newest).max()?;
-    let longest = tracks().filter_map(Track::usual_interval).max();
+    let newest_of_all = tracks().filter_map(|track| track.newest).max()?;
+    let longest = longest_interval(tracks());
     let known = |track: &Track| {
-        let newest = track.newest()?;
-        let interval = track.usual_interval().or(longest);
+        let newest = track.newest?;
+        let interval = track.interval.or(longest);
         Some(interval.map_or(newest, |interval| newest.max(newest_of_all - interval)))
     };
     tracks().filter_map(known).min()
 }
 
 /// Adds up what the tracks rose by in a window.
-pub(crate) fn tally(tracks: &[Track], window: Window) -> Tally {
+pub(crate) fn tally<'a>(tracks: impl IntoIterator<Item = &'a Track>, window: Window) -> Tally {
     let mut tally = Tally::default();
-    let steps = tracks.iter().flat_map(Track::steps);
-    for (before, after) in steps.filter(|step| within(window, step.1.at)) {
-        let reset = (before.values.iter().zip(&after.values)).any(|(was, is)| is < was);
-        tally.resets += usize::from(reset);
-        let rises = tally.rises.get_or_insert_with(|| vec![0; after.values.len()]);
-        for ((rise, was), is) in rises.iter_mut().zip(&before.values).zip(&after.values) {
-            *rise = rise.saturating_add(if reset { *is } else { is - was });
+    for track in tracks {
+        for step in track.steps.iter().filter(|step| within(window, step.at)) {
+            tally.remarks.resets += usize::from(step.reset);
+            if track.interval.is_some_and(|usual| step.length >= usual * 2) {
+                tally.remarks.gaps += 1;
+                tally.remarks.longest = tally.remarks.longest.max(step.length);
+            }
+            let rises = tally.rises.get_or_insert_with(|| vec![0; step.rises.len()]);
+            for (sum, rise) in rises.iter_mut().zip(step.rises) {
+                *sum = sum.saturating_add(*rise);
+            }
         }
     }
     tally

@@ -10,10 +10,14 @@ fn window(after: u64, until: u64) -> Window {
     Window::new(at(after), at(until))
 }
 
-fn track(samples: &[(u64, u64)]) -> Track {
-    Track::new(
-        (samples.iter()).map(|&(ms, value)| Sample { at: at(ms), values: vec![value] }).collect(),
-    )
+fn samples(samples: &[(u64, u64)]) -> Samples {
+    let mut seen = Samples::of(1);
+    samples.iter().for_each(|&(ms, value)| seen.push(at(ms), &[value]));
+    seen
+}
+
+fn track(seen: &[(u64, u64)]) -> Track {
+    Track::new(&[samples(seen)])
 }
 
 fn rise(tracks: &[Track], window: Window) -> u64 {
@@ -45,13 +49,13 @@ fn a_first_sample_only_starts_the_clock() {
 
 #[test]
 fn a_fall_of_one_counter_resets_the_whole_track() {
-    let histogram = Track::new(vec![
-        Sample { at: at(0), values: vec![5, 50, 100] },
-        Sample { at: at(1_000), values: vec![9, 60, 60] },
-    ]);
+    let mut samples = Samples::of(3);
+    samples.push(at(0), &[5, 50, 100]);
+    samples.push(at(1_000), &[9, 60, 60]);
+    let histogram = Track::new(&[samples]);
     let tally = tally(&[histogram], window(0, 1_000));
     assert_eq!(tally.rises, Some(vec![9, 60, 60]));
-    assert_eq!(tally.resets, 1);
+    assert_eq!(tally.remarks.resets, 1);
 }
 
 #[test]
@@ -90,6 +94,54 @@ fn tracks_beside_the_main_ones_hold_the_cut_back_too() {
     assert_eq!(cover(window(0, 31_000), main, &[&bad]), Cover::Known(window(0, 15_000)));
 }
 
+#[test]
+fn a_step_over_a_missed_scrape_counts_whole_and_is_told() {
+    let tracks = [track(&[(0, 0), (1_000, 1), (2_000, 2), (12_000, 30), (13_000, 31)])];
+    let tally = tally(&tracks, window(2_000, 13_000));
+    assert_eq!(tally.rises, Some(vec![29]));
+    let longest = Duration::from_secs(10);
+    assert_eq!(tally.remarks, Remarks { resets: 0, gaps: 1, longest });
+}
+
+#[test]
+fn a_series_that_appears_in_a_known_process_begins_at_zero() {
+    let mut total = samples(&[(0, 100), (15_000, 110), (30_000, 120)]);
+    let mut errors = samples(&[(15_000, 2), (30_000, 5)]);
+    // Another process, scraped at other times, says nothing of this one.
+    let mut other = samples(&[(1_000, 7), (16_000, 9)]);
+    let mut stranger = samples(&[(15_000, 70), (30_000, 71)]);
+    let all = [("a", &mut total), ("a", &mut errors), ("b", &mut other), ("b", &mut stranger)];
+    begin_at_zero(all.into_iter());
+    let rises = |seen: Samples| rise(&[Track::new(&[seen])], window(0, 30_000));
+    assert_eq!([rises(total), rises(errors), rises(stranger)], [20, 5, 1]);
+}
+
+#[test]
+fn a_series_that_appears_after_a_long_silence_only_starts_its_clock() {
+    let mut total = samples(&[(0, 100), (300_001, 110), (315_000, 120)]);
+    let mut errors = samples(&[(300_001, 50), (315_000, 51)]);
+    begin_at_zero([((), &mut total), ((), &mut errors)].into_iter());
+    assert_eq!(rise(&[Track::new(&[errors])], window(0, 315_000)), 1);
+}
+
+#[test]
+fn two_servers_see_one_counter_and_one_reset() {
+    let one = samples(&[(0, 10), (15_000, 20), (30_000, 5), (45_000, 15)]);
+    let other = samples(&[(7_000, 14), (22_000, 25), (37_000, 9), (52_000, 18)]);
+    let tracks = [Track::new(&[one, other])];
+    let tally = tally(&tracks, window(0, 60_000));
+    // 10 to 25, then from zero to 18.
+    assert_eq!((tally.rises, tally.remarks.resets), (Some(vec![15 + 18]), 1));
+}
+
+#[test]
+fn a_server_whose_clock_is_ahead_tells_nothing_of_the_time_before_a_reset() {
+    let one = samples(&[(0, 10), (15_000, 20), (30_000, 5), (45_000, 15)]);
+    let ahead = samples(&[(1_000, 9), (16_000, 19), (31_000, 29), (46_000, 14), (61_000, 21)]);
+    let tally = tally(&[Track::new(&[one, ahead])], window(0, 61_000));
+    assert_eq!((tally.rises, tally.remarks.resets), (Some(vec![10 + 21]), 1));
+}
+
 /// What a made-up process does between two scrapes.
 #[derive(Clone, Debug)]
 enum Life {
@@ -115,7 +167,7 @@ fn lives() -> impl Strategy<Value = Vec<Life>> {
 /// One process: its samples, when each becomes visible, and how many requests each step holds.
 #[derive(Clone, Debug, Default)]
 struct Process {
-    track: Track,
+    samples: Vec<(u64, u64)>,
     visible: Vec<u64>,
     steps: Vec<(u64, u64)>,
 }
@@ -131,7 +183,7 @@ fn process(begin: u64, interval: u64, lives: &[Life], delays: &[u64]) -> Process
             Life::Serve(n) => (value, since_sample) = (value + n, since_sample + n),
             Life::Restart(n) => {
                 // Only a fall below the last sample can be seen as a restart.
-                let seen = process.track.samples.last().map_or(0, |s| s.values[0]);
+                let seen = process.samples.last().map_or(0, |sample| sample.1);
                 let n = n.min(seen.saturating_sub(1));
                 (value, since_sample) = if seen > 0 { (n, n) } else { (value, since_sample) };
             }
@@ -144,7 +196,7 @@ fn process(begin: u64, interval: u64, lives: &[Life], delays: &[u64]) -> Process
                 continue;
             }
         }
-        process.track.samples.push(Sample { at: at(ms), values: vec![value] });
+        process.samples.push((ms, value));
         process.visible.push(ms + delays[process.visible.len() % delays.len()]);
         if last.is_some_and(|last| ms - last <= LINK.as_millis() as u64) {
             process.steps.push((ms, since_sample));
@@ -167,15 +219,11 @@ fn processes() -> impl Strategy<Value = Vec<Process>> {
 
 /// Returns what a server shows of a process at `now` to someone who asks for a window.
 fn shown(process: &Process, window: Window, now: u64) -> Track {
-    let oldest = window.until - reach(window);
-    Track::new(
-        (process.track.samples.iter().zip(&process.visible))
-            .filter(|(sample, visible)| {
-                **visible <= now && sample.at > oldest && sample.at <= window.until
-            })
-            .map(|(sample, _)| sample.clone())
-            .collect(),
-    )
+    let oldest = (window.until - reach(window)).as_millis();
+    let shown = (process.samples.iter().zip(&process.visible)).filter(|((ms, _), visible)| {
+        **visible <= now && *ms > oldest && *ms <= window.until.as_millis()
+    });
+    track(&shown.map(|(sample, _)| *sample).collect::<Vec<_>>())
 }
 
 proptest! {
@@ -195,6 +243,40 @@ proptest! {
             .sum();
         let steps: u64 = processes.iter().flat_map(|p| &p.steps).map(|step| step.1).sum();
         prop_assert_eq!(sum, steps);
+    }
+
+    #[test]
+    fn what_two_servers_scrape_adds_up_to_what_either_saw_last(
+        rises in prop::collection::vec(0_u64..50, 8..40),
+        reset in 2_usize..6,
+        offset in 1_u64..14_999,
+        skew in 0_u64..900,
+        mut cuts in prop::collection::vec(0_u64..700_000, 0..20),
+    ) {
+        // What the process stood at every millisecond, rising evenly, reset once between two scrapes of each server.
+        let reset_ms = reset as u64 * 15_000 + 7_000;
+        let stood = |ms: u64| {
+            let lived = |from: u64| {
+                rises.iter().enumerate().map(|(i, rise)| {
+                    let (begin, end) = (i as u64 * 15_000, (i as u64 + 1) * 15_000);
+                    let served = ms.clamp(begin, end) - from.clamp(begin, end).min(ms.clamp(begin, end));
+                    rise * served / 15_000
+                }).sum::<u64>()
+            };
+            if ms < reset_ms { 10_000 + lived(0) } else { lived(reset_ms) }
+        };
+        let scrapes = rises.len() as u64;
+        let one: Vec<_> = (0..scrapes).map(|i| (i * 15_000, stood(i * 15_000))).collect();
+        // The other server's clock is ahead.
+        let other: Vec<_> =
+            (0..scrapes).map(|i| i * 15_000 + offset).map(|ms| (ms + skew, stood(ms))).collect();
+        let tracks = [Track::new(&[samples(&one), samples(&other)])];
+        cuts.extend([0, 700_000]);
+        cuts.sort_unstable();
+        let sum: u64 = cuts.windows(2).map(|cut| rise(&tracks, window(cut[0], cut[1]))).sum();
+        let last = stood((scrapes - 1) * 15_000).max(stood((scrapes - 1) * 15_000 + offset));
+        let before = one.iter().chain(&other).map(|sample| sample.1).filter(|v| *v >= 10_000).max();
+        prop_assert_eq!(sum, before.unwrap() - 10_000 + last);
     }
 
     #[test]
@@ -231,8 +313,8 @@ proptest! {
     ) {
         let asked = window(now - 90_000, now);
         let tracks: Vec<_> = processes.iter().map(|p| shown(p, asked, now)).collect();
-        let newest = tracks.iter().filter_map(Track::newest).max();
-        let longest = tracks.iter().filter_map(Track::usual_interval).max();
+        let newest = tracks.iter().filter_map(|track| track.newest).max();
+        let longest = longest_interval(tracks.iter());
         if let (Some(newest), Some(longest)) = (newest, longest) {
             let known = known_until(|| tracks.iter()).unwrap();
             prop_assert!(newest.since(known) <= longest, "{known} is far behind {newest}");

@@ -7,8 +7,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
+use std::time::Duration;
 
-use canary_core::value::{BySide, RolloutId, Side};
+use canary_core::value::{BySide, RolloutId, Side, Window, millis};
 use minijinja::value::Value;
 use minijinja::{Environment, UndefinedBehavior};
 
@@ -19,7 +20,10 @@ mod place;
 use place::{CLOSE, OPEN};
 
 /// The variables that the source sets itself.
-pub(crate) const OWN_VARIABLES: [&str; 2] = ["rollout", "variant"];
+pub(crate) const OWN_VARIABLES: [&str; 3] = ["rollout", "variant", "window"];
+
+/// How long `window` is at least: in less, a rate would lack the samples that it needs.
+const SHORTEST_WINDOW: Duration = Duration::from_secs(60);
 
 static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut engine = Environment::new();
@@ -31,7 +35,7 @@ static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
 });
 
 /// Holds what templates may name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Variables {
     /// The user's own.
     pub(crate) own: BTreeMap<String, String>,
@@ -40,12 +44,6 @@ pub(crate) struct Variables {
 }
 
 impl Variables {
-    fn all<'a>(&'a self, rollout: &'a str, side: Side) -> BTreeMap<&'a str, &'a str> {
-        let own = self.own.iter().map(|(name, value)| (&**name, &**value));
-        let variant = self.variant.get(side).as_str();
-        own.chain(OWN_VARIABLES.into_iter().zip([rollout, variant])).collect()
-    }
-
     /// Names all of them, for messages.
     fn names(&self) -> String {
         let own = self.own.keys().map(String::as_str);
@@ -56,26 +54,54 @@ impl Variables {
 
 /// Holds a query with variables in it.
 #[derive(Clone, Debug)]
-pub(crate) struct Template(String);
+pub(crate) struct Template {
+    text: String,
+    /// Variables of its own, which come before all others.
+    bound: BTreeMap<String, BySide<String>>,
+}
 
 impl Template {
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self { text: text.into(), bound: BTreeMap::new() }
+    }
+
+    /// Adds a variable that has its own value on each side.
+    pub(crate) fn with_sides(mut self, name: &str, values: BySide<String>) -> Self {
+        self.bound.insert(name.to_owned(), values);
+        self
+    }
+
+    /// Adds a variable.
+    pub(crate) fn fill_in(&mut self, name: &str, value: &str) {
+        self.bound.insert(name.to_owned(), BySide::from_fn(|_| value.to_owned()));
+    }
+
+    fn all<'a>(
+        &'a self,
+        variables: &'a Variables,
+        rollout: &'a str,
+        side: Side,
+        window: &'a str,
+    ) -> BTreeMap<&'a str, &'a str> {
+        let own = variables.own.iter().map(|(name, value)| (&**name, &**value));
+        let variant = variables.variant.get(side).as_str();
+        let bound = self.bound.iter().map(|(name, values)| (&**name, values.get(side).as_str()));
+        own.chain(OWN_VARIABLES.into_iter().zip([rollout, variant, window])).chain(bound).collect()
     }
 
     /// Checks that the template can be rendered whatever the rollout is called, and renders it for both sides.
     pub(crate) fn try_out(&self, variables: &Variables) -> Result<BySide<String>, QueryProblem> {
-        let template = ENGINE.template_from_str(&self.0).map_err(not_rendered)?;
+        let template = ENGINE.template_from_str(&self.text).map_err(not_rendered)?;
         let used = template.undeclared_variables(false);
-        let known = variables.all("", Side::Stable);
+        let known = self.all(variables, "", Side::Stable, "");
         if let Some(name) = used.into_iter().find(|name| !known.contains_key(&**name)) {
             return Err(QueryProblem::UnknownVariable { name, known: variables.names() });
         }
         // As odd as the name of a rollout can be.
         let rollout = "0-sample_rollout.1";
         Ok(BySide {
-            stable: self.render_as(variables, rollout, Side::Stable)?,
-            canary: self.render_as(variables, rollout, Side::Canary)?,
+            stable: self.render_as(variables, rollout, Side::Stable, SHORTEST_WINDOW)?,
+            canary: self.render_as(variables, rollout, Side::Canary, SHORTEST_WINDOW)?,
         })
     }
 
@@ -85,8 +111,9 @@ impl Template {
         variables: &Variables,
         rollout: &RolloutId,
         side: Side,
+        window: Window,
     ) -> Result<String, QueryProblem> {
-        self.render_as(variables, rollout.as_str(), side)
+        self.render_as(variables, rollout.as_str(), side, window.length())
     }
 
     fn render_as(
@@ -94,9 +121,11 @@ impl Template {
         variables: &Variables,
         rollout: &str,
         side: Side,
+        window: Duration,
     ) -> Result<String, QueryProblem> {
+        let window = format!("{}ms", millis(window.max(SHORTEST_WINDOW)));
         let marked = ENGINE
-            .render_str(&self.0, Value::from_pairs(variables.all(rollout, side)))
+            .render_str(&self.text, Value::from_pairs(self.all(variables, rollout, side, &window)))
             .map_err(not_rendered)?;
         place::values(marked.trim())
     }
@@ -130,7 +159,7 @@ mod tests {
         let problem = Template::new("up{a=\"{{ varaint }}\"}").try_out(&variables()).unwrap_err();
         assert_eq!(
             problem.to_string(),
-            "there is no variable `varaint`; there are rollout, variant, namespace"
+            "there is no variable `varaint`; there are rollout, variant, window, namespace"
         );
     }
 

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
 use canary_core::value::{FailureKind, Signal};
+use canary_prometheus::{Limits, Prometheus};
 use serde_json::json;
 use wiremock::ResponseTemplate;
 
@@ -25,7 +26,7 @@ async fn each_failure_has_its_kind_and_says_what_the_server_said() {
         (page(401), FailureKind::Denied, "401"),
         (page(403), FailureKind::Denied, "403"),
         (page(404), FailureKind::NotFound, "404"),
-        (page(200), FailureKind::Invalid, "no JSON of the query API: <html>"),
+        (page(200), FailureKind::Invalid, "no JSON of the query API (text/plain): <html>"),
         (
             ResponseTemplate::new(200).set_body_json(json!({ "status": "success" })),
             FailureKind::Invalid,
@@ -78,11 +79,21 @@ async fn a_server_that_is_not_there_is_unavailable_and_no_password_is_shown() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_too_long_is_not_read_to_its_end() {
-    let server = always(ResponseTemplate::new(200).set_body_bytes(vec![b' '; 11 << 20])).await;
-    let error = measure(&source(&server.uri()), pool(), PATIENT).await.unwrap_err();
-    assert_eq!(error.kind(), FailureKind::Invalid);
-    assert!(error.to_string().contains("more than 10 MiB"), "{error}");
+async fn an_answer_beyond_a_limit_is_refused_with_the_limit() {
+    let series = json!({ "metric": {}, "values": [[1.0, "1"], [2.0, "2"]] });
+    let server = always(success("matrix", json!([series, series]))).await;
+    let limits = Limits::default();
+    for (limits, text) in [
+        (limits.bytes(100), "answers with more than 100 bytes: select fewer series"),
+        (limits.series(1), "answers with more than 1 series (2)"),
+        (limits.samples(3), "answers with more than 3 samples (4)"),
+    ] {
+        let requests = r#"requests{variant="{{ variant }}"}"#;
+        let source = Prometheus::builder(server.uri()).requests(requests, requests).limits(limits);
+        let error = measure(&source.build().unwrap(), Signal::Requests, PATIENT).await.unwrap_err();
+        assert_eq!(error.kind(), FailureKind::Invalid);
+        assert!(error.to_string().contains(text), "{error}");
+    }
 }
 
 #[tokio::test]

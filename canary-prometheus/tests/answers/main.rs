@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
+mod client;
 mod failures;
 mod readings;
 mod refusals;
+mod wire;
 
 use std::time::Duration;
 

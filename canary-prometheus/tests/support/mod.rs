@@ -49,9 +49,10 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
 #[derive(Debug)]
 pub(crate) struct PrometheusServer {
     child: Child,
+    address: SocketAddr,
     url: String,
-    /// Keeps the directory for as long as the process runs in it.
-    _dir: TempDir,
+    /// Holds the configuration and the samples, for as long as the process runs.
+    dir: TempDir,
 }
 
 impl PrometheusServer {
@@ -59,42 +60,41 @@ impl PrometheusServer {
     pub(crate) async fn start(targets: &[SocketAddr]) -> Self {
         // Between looking for a free port and using it, somebody else may take it.
         for _ in 0..5 {
-            let mut server = Self::launch(targets);
-            let client = server.url.clone() + "/-/ready";
-            let running =
-                eventually("a ready Prometheus", async || match server.child.try_wait().unwrap() {
-                    Some(_ended) => Some(false),
-                    None => is_ready(&client).await.then_some(true),
-                });
-            if running.await {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join("prometheus.yml"), scrape_config(targets)).unwrap();
+            let address = free_address();
+            let child = launch(&dir, address);
+            let mut server = Self { child, address, url: format!("http://{address}"), dir };
+            if server.is_running().await {
                 return server;
             }
         }
         panic!("Prometheus ended at once, five times");
     }
 
-    fn launch(targets: &[SocketAddr]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let config = dir.path().join("prometheus.yml");
-        fs::write(&config, scrape_config(targets)).unwrap();
-        let address = free_address();
-        let binary = std::env::var_os("CANARY_TEST_PROMETHEUS").unwrap_or("prometheus".into());
-        let child = Command::new(&binary)
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", dir.path().display()))
-            .arg(format!("--web.listen-address={address}"))
-            .arg("--log.level=error")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| {
-                panic!(
-                    "{}: {error}; install Prometheus (apt-get install prometheus), or name its binary \
-                     in CANARY_TEST_PROMETHEUS",
-                    binary.display()
-                )
-            });
-        Self { child, url: format!("http://{address}"), _dir: dir }
+    /// Asks the process to end and waits until it has. One that is killed loses what it has not written yet.
+    #[allow(dead_code, reason = "not every test ends its server")]
+    pub(crate) fn end(&mut self) {
+        let asked = Command::new("sh").arg("-c").arg(format!("kill {}", self.child.id())).status();
+        assert!(asked.unwrap().success());
+        self.child.wait().unwrap();
+    }
+
+    /// Starts the process again, with the samples that it had, and waits until it is ready.
+    #[allow(dead_code, reason = "not every test ends its server")]
+    pub(crate) async fn start_again(&mut self) {
+        self.child = launch(&self.dir, self.address);
+        assert!(self.is_running().await, "Prometheus does not start again");
+    }
+
+    /// Waits until the process is ready, or has ended.
+    async fn is_running(&mut self) -> bool {
+        let ready = self.url.clone() + "/-/ready";
+        eventually("a ready Prometheus", async || match self.child.try_wait().unwrap() {
+            Some(_ended) => Some(false),
+            None => get(&ready).map(|_| true),
+        })
+        .await
     }
 
     /// Returns the server's address: `http://127.0.0.1:40123`.
@@ -109,6 +109,25 @@ impl Drop for PrometheusServer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn launch(dir: &TempDir, address: SocketAddr) -> Child {
+    let binary = std::env::var_os("CANARY_TEST_PROMETHEUS").unwrap_or("prometheus".into());
+    Command::new(&binary)
+        .arg(format!("--config.file={}", dir.path().join("prometheus.yml").display()))
+        .arg(format!("--storage.tsdb.path={}", dir.path().display()))
+        .arg(format!("--web.listen-address={address}"))
+        .arg("--log.level=error")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| {
+            panic!(
+                "{}: {error}; install Prometheus (apt-get install prometheus), or name its binary \
+                 in CANARY_TEST_PROMETHEUS",
+                binary.display()
+            )
+        })
 }
 
 fn free_address() -> SocketAddr {
@@ -127,18 +146,15 @@ fn scrape_config(targets: &[SocketAddr]) -> String {
     config
 }
 
-/// Asks the way any client would, without the code under test.
-async fn is_ready(url: &str) -> bool {
-    let address = url.trim_start_matches("http://");
-    let (address, path) = address.split_once('/').unwrap();
-    let request = format!("GET /{path} HTTP/1.0\r\n\r\n");
-    let Ok(mut stream) = TcpStream::connect(address) else {
-        return false;
-    };
+/// Asks for a page the way any client would, without the code under test; nothing unless the answer is a 200.
+pub(crate) fn get(url: &str) -> Option<String> {
+    let (address, path) = url.trim_start_matches("http://").split_once('/')?;
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.write_all(format!("GET /{path} HTTP/1.0\r\n\r\n").as_bytes()).ok()?;
     let mut answer = String::new();
-    stream.write_all(request.as_bytes()).is_ok()
-        && stream.read_to_string(&mut answer).is_ok()
-        && answer.starts_with("HTTP/1.0 200")
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    head.starts_with("HTTP/1.0 200").then(|| body.to_owned())
 }
 
 /// Serves metrics that change from scrape to scrape; ends when dropped.
@@ -150,8 +166,8 @@ pub(crate) struct Exporter {
 }
 
 impl Exporter {
-    /// Serves what `metrics` gives for the number of the scrape, 0 for the first.
-    pub(crate) fn serve(metrics: impl Fn(u64) -> String + Send + 'static) -> Self {
+    /// Serves what `metrics` gives for the number of the scrape, 0 for the first; without any, nobody answers.
+    pub(crate) fn serve(metrics: impl Fn(u64) -> Option<String> + Send + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let ended = Arc::new(AtomicBool::new(false));
@@ -163,7 +179,8 @@ impl Exporter {
                     return;
                 }
                 // A scrape that broke off shows as a gap, which the counts must bear.
-                if stream.and_then(|s| answer(s, &metrics(scrape))).is_ok() {
+                let answered = stream.ok().zip(metrics(scrape)).map(|(s, text)| answer(s, &text));
+                if answered.is_some_and(|answered| answered.is_ok()) {
                     scrape += 1;
                 }
             }

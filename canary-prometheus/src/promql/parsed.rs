@@ -1,8 +1,10 @@
 //! Checks rendered queries before the first one is sent.
 
+use promql_parser::label::Matcher;
 use promql_parser::parser::value::ValueType;
-use promql_parser::parser::{Expr, parse};
+use promql_parser::parser::{Expr, VectorSelector, parse};
 
+use crate::api::answer::Labels;
 use crate::error::QueryProblem;
 
 /// Checks that a text selects series and nothing else, so that a range may be put behind it.
@@ -35,6 +37,40 @@ pub(crate) fn check_value(text: &str) -> Result<(), QueryProblem> {
     }
 }
 
+/// Tells whether a query gives a scalar, as against series; nothing where it gives neither.
+pub(crate) fn is_scalar(text: &str) -> Option<bool> {
+    match parse(text).ok()?.value_type() {
+        ValueType::Scalar => Some(true),
+        ValueType::Vector => Some(false),
+        ValueType::Matrix | ValueType::String => None,
+    }
+}
+
+/// Tells which series of one selector another one selects too; nothing where that one may select more.
+pub(crate) fn part_of(whole: &str, part: &str) -> Option<impl Fn(&Labels) -> bool + use<>> {
+    let mut further = plain_matchers(part)?;
+    for matcher in plain_matchers(whole)? {
+        let same = further.iter().position(|other| *other == matcher)?;
+        further.swap_remove(same);
+    }
+    // A label that is missing is as good as empty.
+    Some(move |labels: &Labels| {
+        further
+            .iter()
+            .all(|matcher| matcher.is_match(labels.get(&matcher.name).unwrap_or_default()))
+    })
+}
+
+/// Returns all that a selector demands, the name too; nothing where it has alternatives.
+fn plain_matchers(selector: &str) -> Option<Vec<Matcher>> {
+    let Ok(Expr::VectorSelector(VectorSelector { name, matchers, .. })) = parse(selector) else {
+        return None;
+    };
+    let name = name.map(Matcher::new_metric_name_matcher).transpose().ok()?;
+    let plain = matchers.or_matchers.is_empty();
+    plain.then(|| matchers.matchers.into_iter().chain(name).collect())
+}
+
 fn refuse(expected: &'static str, query: &str, why: &str) -> QueryProblem {
     QueryProblem::Promql { expected, query: query.to_owned(), why: why.to_owned() }
 }
@@ -62,6 +98,26 @@ mod tests {
             "a or b",
         ] {
             assert!(check_selector(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_selector_with_more_conditions_is_a_part_of_one_with_fewer() {
+        let labels = |json: &str| serde_json::from_str::<Labels>(json).unwrap();
+        let part = part_of(r#"a{b="c"}"#, r#"a{code=~"5..", b="c"}"#).unwrap();
+        assert!(part(&labels(r#"{"__name__": "a", "b": "c", "code": "503"}"#)));
+        assert!(!part(&labels(r#"{"__name__": "a", "b": "c", "code": "5030"}"#)));
+        assert!(!part(&labels(r#"{"__name__": "a", "b": "c"}"#)));
+        let without = part_of("a", r#"a{code!~"2.."}"#).unwrap();
+        assert!(without(&labels("{}")));
+        for (whole, part) in [
+            (r#"a{b="c"}"#, r#"a{b="d", code="5"}"#),
+            (r#"a{b="c"}"#, r#"a{code="5"}"#),
+            ("a", r#"errors{code="5"}"#),
+            (r#"a{b="c"}"#, r#"a{b=~"c"}"#),
+            (r#"a{b="c"}"#, r#"a{b="c" or d="e"}"#),
+        ] {
+            assert!(part_of(whole, part).is_none(), "{whole} {part}");
         }
     }
 

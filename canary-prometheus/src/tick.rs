@@ -1,0 +1,219 @@
+//! Answers all queries of one call, with as few questions to the server as will do.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use canary_core::ports::PortError;
+use canary_core::value::{
+    Failure, FailureKind, Measured, Query, Reading, RolloutId, Side, Signal, Timestamp, Window,
+    millis,
+};
+use futures::future::{BoxFuture, Either, Shared, join_all, select};
+use tokio::time::Sleep;
+
+use crate::api::answer::Answer;
+use crate::count;
+use crate::error::{in_context, invalid};
+use crate::fetch::Fetch;
+use crate::increase::Increase;
+use crate::read;
+use crate::source::{Ask, Counted, Prometheus};
+use crate::template::Template;
+use crate::union;
+
+/// How far back a window may begin; what lies before that is left out.
+const LONGEST_WINDOW: Duration = Duration::from_secs(60 * 60);
+
+/// Resolves when the caller stops waiting.
+pub(crate) type Deadline = Shared<Sleep>;
+
+/// Is what a query for a number gave, and what the server remarked.
+type Number = (Reading, Vec<String>);
+
+/// Holds what each query gave by its text.
+type Numbers = Arc<BTreeMap<String, Result<Number, Failure>>>;
+
+/// Resolves to the numbers once all of them are there.
+pub(crate) type SharedNumbers<'a> = Shared<BoxFuture<'a, Numbers>>;
+
+/// Says what stands behind a query.
+pub(crate) enum Asked<'a> {
+    Counts(&'a Counted),
+    Increase(&'a Increase),
+    Number(Cow<'a, Template>),
+}
+
+impl<'a> Asked<'a> {
+    /// Finds what stands behind a query: the policy's own words for it, or what the source was built with.
+    pub(crate) fn new(source: &'a Prometheus, query: &Query) -> Result<Self, PortError> {
+        if let (Signal::Custom(_), Some(text)) = (&query.signal, &query.text) {
+            return Ok(Self::Number(Cow::Owned(Template::new(&**text))));
+        }
+        let asks = &source.asks;
+        match asks.get(&query.signal) {
+            Some(Ask::Value(template)) => Ok(Self::Number(Cow::Borrowed(template))),
+            Some(Ask::Counts(ask)) => Ok(Self::Counts(ask)),
+            Some(Ask::Increase(ask)) => Ok(Self::Increase(ask)),
+            None => {
+                let known: Vec<_> = asks.keys().map(Signal::to_string).collect();
+                let known = known.join(", ");
+                Err(PortError::new(
+                    FailureKind::Unsupported,
+                    format!("there is no query for {}, only for: {known}", query.signal),
+                ))
+            }
+        }
+    }
+}
+
+/// Is one call to the source.
+#[derive(Clone, Copy)]
+pub(crate) struct Tick<'a> {
+    pub(crate) source: &'a Prometheus,
+    rollout: &'a RolloutId,
+    pub(crate) until: Timestamp,
+    patience: Duration,
+}
+
+impl<'a> Tick<'a> {
+    pub(crate) const fn new(
+        source: &'a Prometheus,
+        rollout: &'a RolloutId,
+        until: Timestamp,
+        patience: Duration,
+    ) -> Self {
+        Self { source, rollout, until, patience }
+    }
+
+    /// Answers one query before the deadline.
+    pub(crate) async fn answer(
+        self,
+        query: &Query,
+        numbers: SharedNumbers<'_>,
+        deadline: Deadline,
+    ) -> Result<Measured, PortError> {
+        match select(pin!(self.measure(query, numbers)), deadline).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(((), _)) => Err(PortError::new(
+                FailureKind::Timeout,
+                format!("{}: no answer within {} ms", query.signal, millis(self.patience)),
+            )),
+        }
+    }
+
+    async fn measure(
+        &self,
+        query: &Query,
+        numbers: SharedNumbers<'_>,
+    ) -> Result<Measured, PortError> {
+        let window = self.window(query);
+        let asked = Asked::new(self.source, query)?;
+        if window.is_empty() {
+            return Ok(Measured::pending(query.after));
+        }
+        let measured = match &asked {
+            Asked::Number(template) => self.value(query, template, window, &numbers.await),
+            Asked::Increase(ask) => ask.measure(self, window).await,
+            Asked::Counts(ask) => {
+                count::measure(&Fetch { tick: self, ask, signal: &query.signal, window }).await
+            }
+        }?;
+        if measured.covered.is_empty() {
+            return Ok(Measured::pending(query.after));
+        }
+        if window.after == query.after {
+            return Ok(measured);
+        }
+        let note = format!("left out, being too long ago: {} to {}", query.after, window.after);
+        Ok(measured.note(note))
+    }
+
+    fn window(&self, query: &Query) -> Window {
+        Window::new(query.after.max(self.until - LONGEST_WINDOW), self.until)
+    }
+
+    /// Renders one side's query, as it is sent.
+    pub(crate) fn render(
+        &self,
+        signal: &Signal,
+        template: &Template,
+        side: Side,
+        window: Window,
+    ) -> Result<String, PortError> {
+        let rendered = template.render(&self.source.variables, self.rollout, side, window);
+        rendered.map_err(|problem| invalid(format!("{signal} of {side}: {problem}")))
+    }
+
+    pub(crate) async fn fetch(&self, promql: &str) -> Result<Answer, PortError> {
+        self.source.api.query(promql, self.until, self.patience).await
+    }
+
+    fn value(
+        &self,
+        query: &Query,
+        template: &Template,
+        window: Window,
+        numbers: &Numbers,
+    ) -> Result<Measured, PortError> {
+        let signal = &query.signal;
+        let mut notes = BTreeSet::new();
+        let mut number = |side| {
+            let text = self.render(signal, template, side, window)?;
+            // Each text that can be rendered was asked for.
+            let found = numbers.get(&text).cloned().unwrap_or(Ok((Reading::NoData, Vec::new())));
+            let (reading, remarks) = found
+                .map_err(|failure| in_context(&format!("{signal} of {side}"), failure.into()))?;
+            notes.extend(remarks);
+            Ok::<_, PortError>(reading)
+        };
+        let measured = Measured::new(window, number(Side::Stable)?, number(Side::Canary)?);
+        Ok(notes.into_iter().fold(measured, Measured::note))
+    }
+
+    /// Fetches the numbers of all queries for one: each text once, and in one question where that can be.
+    pub(crate) async fn numbers(self, queries: &[Query]) -> Numbers {
+        let mut texts = BTreeSet::new();
+        for query in queries {
+            let window = self.window(query);
+            if let (Ok(Asked::Number(template)), false) =
+                (Asked::new(self.source, query), window.is_empty())
+            {
+                let text = |side| self.render(&query.signal, &template, side, window);
+                texts.extend(Side::BOTH.into_iter().filter_map(|side| text(side).ok()));
+            }
+        }
+        let texts = Vec::from_iter(texts);
+        if let Some(found) = self.together(&texts).await {
+            return Arc::new(texts.into_iter().zip(found).collect());
+        }
+        let each = join_all(texts.iter().map(|text| self.fetch(text))).await;
+        let found = each
+            .into_iter()
+            .map(|answer| answer.and_then(read_number).map_err(PortError::into_failure));
+        Arc::new(texts.iter().cloned().zip(found).collect())
+    }
+
+    /// Asks for several numbers at once; nothing if that cannot be done, or if one of them spoils the others.
+    async fn together(&self, texts: &[String]) -> Option<Vec<Result<Number, Failure>>> {
+        let union = union::of(texts)?;
+        match self.fetch(&union).await {
+            Ok(answer) => {
+                let parts = union::apart(answer, texts.len())?;
+                let read = parts
+                    .into_iter()
+                    .map(|part| read_number(part).map_err(PortError::into_failure));
+                Some(read.collect())
+            }
+            Err(error) if error.kind() == FailureKind::Invalid => None,
+            // Asked one by one, it would only have more to do.
+            Err(error) => Some(vec![Err(error.into_failure()); texts.len()]),
+        }
+    }
+}
+
+pub(crate) fn read_number(Answer { data, notes }: Answer) -> Result<Number, PortError> {
+    Ok((read::number(&data).map_err(invalid)?, notes))
+}
