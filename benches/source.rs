@@ -56,7 +56,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         runtime.block_on(look(&source))?;
     }
     let cpu = own_cpu().zip(cpu).map(|(now, before)| now.saturating_sub(before) / LOOKS);
-    let each = |now: &AtomicU64, before: u64| (now.load(Ordering::SeqCst) - before) / u64::from(LOOKS);
+    let each =
+        |now: &AtomicU64, before: u64| (now.load(Ordering::SeqCst) - before) / u64::from(LOOKS);
     println!("series                {:>10}", 2 * PODS * (CODES.len() + BUCKETS.len()) as u64);
     println!("requests a look       {:>10}", each(&asked.requests, before.0));
     println!("bytes a look          {:>10}", each(&asked.bytes, before.1));

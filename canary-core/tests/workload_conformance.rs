@@ -86,7 +86,9 @@ impl Workload for Faulty {
     async fn prepare(&self, call: &Call, wanted: &Capacity) -> Result<Readiness, PortError> {
         let readiness = self.inner.prepare(call, wanted).await?;
         Ok(match self.fault {
-            Fault::IsReadyByTurns if self.count().is_multiple_of(2) => Readiness::waiting("a fault"),
+            Fault::IsReadyByTurns if self.count().is_multiple_of(2) => {
+                Readiness::waiting("a fault")
+            }
             Fault::Shrinks if wanted.weight < self.largest(wanted.weight) => {
                 Readiness::waiting("a fault")
             }

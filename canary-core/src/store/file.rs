@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
+use super::first;
 use crate::policy::PolicySpec;
 use crate::ports::{Claim, Past, PortError, StateStore, Stored};
 use crate::rollout::Snapshot;
@@ -122,7 +123,7 @@ impl StateStore for FileStore {
             if now != expect {
                 return Err(place.conflict());
             }
-            let revision = now.unwrap_or_default().next();
+            let revision = now.unwrap_or_else(|| first(&claim)).next();
             let Claim { policy, state, holder, version, past } = claim.clone();
             // The policy goes first under a name of its own: a crash before the state is
             // replaced leaves the old state with its old policy.

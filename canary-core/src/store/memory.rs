@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
+use super::first;
 use crate::ports::{Claim, PortError, StateStore, Stored};
 use crate::rollout::Snapshot;
 use crate::value::{FailureKind, Revision, Target};
@@ -52,7 +53,7 @@ impl StateStore for MemoryStore {
         if now != expect {
             return Err(conflict(target));
         }
-        let next = now.unwrap_or_default().next();
+        let next = now.unwrap_or_else(|| first(claim)).next();
         kept.insert(target.clone(), Stored::new(claim.clone(), next));
         Ok(next)
     }

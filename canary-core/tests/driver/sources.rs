@@ -10,7 +10,9 @@ use canary_core::ports::{Call, MetricSource, PortError};
 use canary_core::record::{Content, Judgement};
 use canary_core::source::FnSource;
 use canary_core::testing::{MemoryRouter, Recorder};
-use canary_core::value::{Counts, FailureKind, Measured, Query, Reading, Signal, Timestamp, Weight, Window};
+use canary_core::value::{
+    Counts, FailureKind, Measured, Query, Reading, Signal, Timestamp, Weight, Window,
+};
 
 use crate::support::{BEGIN, OpenGate, id, s};
 
