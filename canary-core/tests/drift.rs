@@ -165,3 +165,23 @@ fn a_first_weight_that_others_set_is_still_asked_for() {
     bench.command(CommandKind::Approve { gate: "oncall".parse().unwrap() });
     assert_eq!(bench.rollout.phase().name(), "entering");
 }
+
+#[test]
+fn what_runs_the_versions_may_fail_some_times_and_hopeless_calls_fewer() {
+    // Which call, how it fails, how often until it is given up, and what the rollout does then.
+    let cases = [
+        ("make the new version", FailureKind::Unavailable, 8, "rolling_back"),
+        ("make the new version", FailureKind::Invalid, 3, "rolling_back"),
+        ("retire", FailureKind::Unavailable, 8, "releasing"),
+        ("retire", FailureKind::Invalid, 3, "releasing"),
+    ];
+    for (call, kind, most, then) in cases {
+        let mut bench = Bench::with_workload(plan(|_| {}));
+        for tries in 1..=most {
+            bench.go_on_until(|bench| bench.opened(call));
+            bench.work_fails(kind);
+            let given_up = bench.rollout.phase().name() == then;
+            assert_eq!(given_up, tries == most, "{call}: {kind:?} for the {tries}th time");
+        }
+    }
+}
