@@ -65,6 +65,7 @@ impl Options {
                     well = false;
                     match error.downcast_ref::<PolicyError>() {
                         Some(error) if self.json => all.extend(wrong(file, error)),
+                        None if self.json => all.push(unread(file, &error)),
                         _ => complain(&error),
                     }
                 }
@@ -119,6 +120,12 @@ fn wrong(file: &Path, error: &PolicyError) -> Vec<Value> {
         entry(file, ("error", None), (&p.path, p.place.as_ref()), (&p.message, &p.help))
     };
     problems.map(one).collect()
+}
+
+/// Says why a file could not be looked at.
+fn unread(file: &Path, error: &anyhow::Error) -> Value {
+    let help = "name a file that can be read, and that holds a policy";
+    entry(file, ("error", None), ("", None), (&format!("{error:#}"), help))
 }
 
 fn entry(

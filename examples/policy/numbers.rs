@@ -13,13 +13,13 @@ pub(crate) fn requests(text: &str) -> Result<f64, &'static str> {
 }
 
 pub(crate) fn share(text: &str) -> Result<f64, &'static str> {
-    number(text, |rate| (0.0..=1.0).contains(&rate))
-        .ok_or("expected a share from 0 to 1, such as 0.05 for 5%")
+    fraction(text, |rate| (0.0..=1.0).contains(&rate))
+        .ok_or("expected a share from 0 to 1, such as 0.05 or 5%")
 }
 
 pub(crate) fn failing(text: &str) -> Result<f64, &'static str> {
-    number(text, |rate| rate > 0.0 && rate < 1.0)
-        .ok_or("expected a share above 0 and below 1, such as 0.001 for 0.1%")
+    fraction(text, |rate| rate > 0.0 && rate < 1.0)
+        .ok_or("expected a share above 0 and below 1, such as 0.001 or 0.1%")
 }
 
 pub(crate) fn times(text: &str) -> Result<f64, &'static str> {
@@ -28,9 +28,13 @@ pub(crate) fn times(text: &str) -> Result<f64, &'static str> {
 }
 
 pub(crate) fn latency(text: &str) -> Result<Duration, &'static str> {
-    number(text, |ms| (0.001..=3.6e6).contains(&ms))
+    let plain = text.parse().ok();
+    let with_unit = || read_duration(text).map(|time| time.as_secs_f64() * 1000.0);
+    plain
+        .or_else(with_unit)
+        .filter(|ms| (0.001..=3.6e6).contains(ms))
         .map(|ms| Duration::from_secs_f64(ms / 1000.0))
-        .ok_or("expected milliseconds from 0.001 to 3600000")
+        .ok_or("expected milliseconds from 0.001 to 3600000, such as 100 or 100ms")
 }
 
 pub(crate) fn time(text: &str) -> Result<Duration, &'static str> {
@@ -75,6 +79,16 @@ pub(crate) fn opening(text: &str) -> Result<(String, Opening), &'static str> {
         Some((name.to_owned(), opening))
     };
     read().ok_or("expected NAME=never, NAME=reject or NAME=TIME, such as oncall=30m")
+}
+
+/// Reads `0.05`, and `5%` as the same.
+fn fraction(text: &str, fits: impl FnOnce(f64) -> bool) -> Option<f64> {
+    match text.strip_suffix('%') {
+        Some(percent) => number(percent, |_| true)
+            .map(|percent| percent / 100.0)
+            .filter(|fraction| fits(*fraction)),
+        None => number(text, fits),
+    }
 }
 
 fn number(text: &str, fits: impl FnOnce(f64) -> bool) -> Option<f64> {

@@ -1,12 +1,15 @@
 //! What would come of a policy?
 
+use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use canary_core::policy::{CheckKind, GateKind, Limit, Metric, MetricSpec, Policy};
+use canary_core::policy::{
+    Check, CheckKind, GateKind, Limit, Metric, MetricSpec, Policy, Then, Unclear,
+};
 use canary_core::simulate::{Crash, Opening, Port, Service, SimulatedWorkload, Simulation};
 use canary_core::value::{GateName, Timestamp};
 use clap::Args;
@@ -111,8 +114,13 @@ Examples, after `cargo run --example policy --`:
 impl Options {
     pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
         let policy = read(&self.file)?;
-        let limit = self.limit(&policy);
-        let simulation = self.simulation(&policy)?.limit(limit);
+        let simulation = self.simulation(&policy)?.limit(self.limit(&policy));
+        self.agree(&policy)?;
+        if let Some(file) = &self.svg {
+            // Where nothing can be written nothing needs to be worked out.
+            let opened = std::fs::OpenOptions::new().create(true).append(true).open(file);
+            opened.with_context(|| format!("cannot write {}", file.display()))?;
+        }
         for note in self.notes(&policy) {
             eprintln!("note: {note}");
         }
@@ -140,7 +148,7 @@ impl Options {
             writeln!(out, "\n{}.", report.sentence())?;
         }
         if let Some(status) = trace.status().filter(|status| status.outcome.is_none()) {
-            eprintln!("note: {}", unfinished(status, limit));
+            eprintln!("note: {}", unfinished(status, self.limit(&policy)));
         }
         if let Some(file) = &self.svg {
             let written = std::fs::write(file, report.to_svg());
@@ -182,6 +190,27 @@ impl Options {
             simulation = simulation.answer(name, opening.clone());
         }
         Ok(simulation)
+    }
+
+    /// Refuses numbers that contradict each other, or that nothing reads.
+    fn agree(&self, policy: &Policy) -> anyhow::Result<()> {
+        if let Some(p95) = self.canary_p95_ms.filter(|p95| *p95 < self.canary_latency()) {
+            bail!(
+                "the new version cannot answer 95 of a hundred requests in {}, and half of them in {}: expected \
+                 --canary-p95-ms to be above --canary-latency-ms",
+                duration(p95),
+                duration(self.canary_latency())
+            );
+        }
+        for (name, _) in &self.answers {
+            let asking = policy.checks().iter().filter(|check| asks(policy, check));
+            known("never asks by the check", policy, name, asking.map(|check| &*check.name))?;
+        }
+        let read = metrics_read(policy);
+        for (name, _) in self.gauges.iter().chain(&self.base_gauges) {
+            known("reads no metric", policy, name, read.iter().map(String::as_str))?;
+        }
+        Ok(())
     }
 
     fn stable(&self) -> Service {
@@ -275,7 +304,7 @@ impl Options {
     fn introduction(&self, policy: &Policy) -> String {
         format!(
             "{} in virtual time, {} requests a second, seed {}:\n\
-             stable fails {} and has a median of {}, the canary fails {} and has a median of {}",
+             stable fails {} and has a median of {}, the canary fails {} and has a median of {}{}",
             policy.name(),
             self.rps,
             self.seed,
@@ -283,8 +312,40 @@ impl Options {
             duration(self.base_latency_ms),
             percent(self.canary_errors()),
             duration(self.canary_latency()),
+            if self.silent { ", and tells the metric source nothing" } else { "" },
         )
     }
+}
+
+/// Tells whether a check may ask a person: because it fails, or because nothing can be said.
+fn asks(policy: &Policy, check: &Check) -> bool {
+    let lacks =
+        [check.no_data.unwrap_or(policy.no_data()), check.errors.unwrap_or(policy.errors())];
+    let unclear = matches!(check.kind, CheckKind::AsGoodAsStable { unclear: Unclear::Ask, .. });
+    check.then == Then::Ask || unclear || lacks.iter().any(|patience| patience.then == Then::Ask)
+}
+
+/// Returns the policy's metrics beside those that are built in.
+fn metrics_read(policy: &Policy) -> BTreeSet<String> {
+    let mut all = Vec::new();
+    for check in policy.checks() {
+        check.kind.visit(&mut |kind| {
+            if let CheckKind::Threshold { metric, .. } | CheckKind::MannWhitney { metric, .. } =
+                kind
+            {
+                all.push(metric.clone());
+            }
+        });
+    }
+    let limits = policy.stages().iter().flat_map(|stage| &stage.pass.limits);
+    all.extend(limits.map(|limit| limit.metric.clone()));
+    for metric in policy.spec().metrics.values() {
+        if let MetricSpec::Score(parts) = metric {
+            all.extend(parts.iter().map(|part| part.metric.clone()));
+        }
+    }
+    let custom = all.into_iter().filter(|metric| matches!(metric, Metric::Custom(_)));
+    custom.map(|metric| metric.to_string()).collect()
 }
 
 fn shows(policy: &Policy, metric: &str, gauges: &[(String, f64)]) -> bool {

@@ -11,6 +11,8 @@ pub(crate) struct Timeline<W> {
     out: W,
     began: Option<Timestamp>,
     row: Option<Row>,
+    /// The gate that is waited for.
+    asked: Option<String>,
     written: io::Result<()>,
 }
 
@@ -24,7 +26,7 @@ struct Row {
 
 impl<W: io::Write> Timeline<W> {
     pub(crate) const fn new(out: W) -> Self {
-        Self { out, began: None, row: None, written: Ok(()) }
+        Self { out, began: None, row: None, asked: None, written: Ok(()) }
     }
 
     pub(crate) fn tell(&mut self, record: &Record) {
@@ -36,6 +38,13 @@ impl<W: io::Write> Timeline<W> {
             Content::Judged(judgement) => self.judged(record.at, judgement),
             content => {
                 self.close_row();
+                match content {
+                    Content::GateAsked { gate, .. } => self.asked = Some(gate.to_string()),
+                    Content::GateOpened { .. } | Content::RollbackDecided { .. } => {
+                        self.asked = None
+                    }
+                    _ => {}
+                }
                 self.line(record.at, content.to_string());
             }
         }
@@ -65,10 +74,15 @@ impl<W: io::Write> Timeline<W> {
         let Some(Row { looks, span, judgement }) = self.row.take() else {
             return;
         };
-        let text = match looks {
-            1 => judgement.to_string(),
-            looks => {
-                format!("{looks} looks until {}: {judgement}", clock(self.since_begin(span.until)))
+        let waits = self.asked.as_deref().filter(|_| judgement.ruling == Ruling::GoOn);
+        let waits = waits.map(|gate| format!("waiting for the gate {gate}"));
+        let text = match (looks, waits) {
+            (1, None) => judgement.to_string(),
+            (1, Some(waits)) => format!("{waits}: {judgement}"),
+            (looks, waits) => {
+                let waits = waits.map(|waits| format!(", {waits}")).unwrap_or_default();
+                let until = clock(self.since_begin(span.until));
+                format!("{looks} looks until {until}{waits}: {judgement}")
             }
         };
         self.line(span.after, text);

@@ -100,7 +100,7 @@ fn what_cannot_be_planned_is_said() {
         ("--times=-3", "a number above 1"),
         ("--base-error-rate=0", "a share above 0 and below 1"),
         ("--base-error-rate=1", "a share above 0 and below 1"),
-        ("--base-error-rate=1%", "a share above 0 and below 1"),
+        ("--base-error-rate=100%", "a share above 0 and below 1"),
     ] {
         run(&["plan", CHECKOUT, "--rps=9", option]).said(1, &["error: ", expected]);
     }

@@ -352,7 +352,7 @@ fn wrong_numbers_are_refused_with_what_was_expected() {
     let gate = "NAME=never, NAME=reject or NAME=TIME";
     for (option, values, expected) in [
         ("--rps", &["0", "-1", "nan", "inf", "1e7", "many", ""][..], requests),
-        ("--base-error-rate", &["-0.1", "1.1", "5%", "nan"], share),
+        ("--base-error-rate", &["-0.1", "1.1", "101%", "%", "nan"], share),
         ("--canary-error-rate", &["-0.1", "1.1"], share),
         ("--base-latency-ms", &["0", "-5", "1e300"], latency),
         ("--canary-latency-ms", &["0", "nan"], latency),
@@ -368,6 +368,9 @@ fn wrong_numbers_are_refused_with_what_was_expected() {
             "the policy `cautious` has no check `other`; expected one of: errors, too-many-errors, slow",
         ),
         ("--gauge", &["cpu", "cpu=nan", "cpu=much"], "NAME=NUMBER"),
+        ("--gauge", &["latency=3"], "the policy `cautious` reads no metric `latency`"),
+        ("--base-gauge", &["latency=3"], "the policy `cautious` reads no metric `latency`"),
+        ("--answer", &["errors=5m"], "the policy `cautious` never asks by the check `errors`"),
         ("--metrics-down", &["20m", "20m+", "+10m"], "FROM+LENGTH"),
         ("--crash-at", &["soon", "+5m"], "expected a time"),
         ("--canary-p95-ms", &["0"], latency),
@@ -424,4 +427,46 @@ fn one_is_drawn() {
     drawn.said(0, &["promoted after"]);
     assert!(std::fs::read_to_string(&file).unwrap().starts_with("<svg "));
     run(&["simulate", CAUTIOUS, "--svg", "no/where.svg"]).said(1, &["cannot write no/where.svg"]);
+}
+
+#[test]
+fn numbers_are_read_as_they_stand_in_policies() {
+    let plain = ["--canary-error-rate", "0.05", "--canary-latency-ms", "100"];
+    let units = ["--canary-error-rate", "5%", "--canary-latency-ms", "100ms"];
+    let [plain, units] =
+        [plain, units].map(|numbers| run(&[&["simulate", CAUTIOUS][..], &numbers].concat()).out);
+    assert_eq!(plain, units);
+}
+
+#[test]
+fn numbers_that_contradict_each_other_are_refused() {
+    let both = ["simulate", CAUTIOUS, "--canary-latency-ms", "200", "--canary-p95-ms", "20"];
+    run(&both)
+        .said(1, &["cannot answer 95 of a hundred requests in 20ms, and half of them in 200ms"]);
+}
+
+#[test]
+fn nothing_is_worked_out_for_a_picture_that_cannot_be_written() {
+    let ran = run(&["simulate", CAUTIOUS, "--svg", "no/where.svg"]);
+    ran.said(1, &["cannot write no/where.svg"]);
+    assert_eq!(ran.out, "");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_in_the_list_too() {
+    let ran = run(&["lint", "--json", CAUTIOUS, "no-such.yaml"]);
+    ran.said(1, &[]);
+    let all: Vec<serde_json::Value> = serde_json::from_str(&ran.out).unwrap();
+    let unread = all.iter().find(|entry| entry["file"] == "no-such.yaml").unwrap();
+    assert_eq!(unread["level"], "error");
+    assert!(unread["message"].as_str().unwrap().contains("cannot read"), "{unread}");
+}
+
+#[test]
+fn looks_while_a_gate_is_waited_for_say_so() {
+    let policy = format!("{APPROVED}checks:\n  - {{ name: errors, worse_than_stable: 1.25x }}\n");
+    let (_directory, shop) = file(&policy);
+    let ran = run(&["simulate", &shop, "--gate", "oncall=1h"]);
+    ran.said(0, &[", waiting for the gate oncall: go on: "]);
+    run(&["simulate", &shop, "--silent"]).said(4, &[", and tells the metric source nothing\n"]);
 }

@@ -27,7 +27,7 @@ pub const NAMES: [(&str, &str); 19] = [
     ("nothing-at-full", "at 100% no check can take the canary back"),
     ("short-window", "a look back has less than two scrapes in it"),
     ("too-few-requests", "there are not as many requests as a check or a stage asks for"),
-    ("unjudged", "holds and gates alone decide"),
+    ("unjudged", "below 100% only the hard limit judges, or nothing does"),
     ("unknown-finding", "`allow` names a finding that does not exist"),
     ("unneeded-allow", "`allow` names a finding that this policy does not have"),
 ];

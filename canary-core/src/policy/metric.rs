@@ -173,7 +173,7 @@ impl Unit {
 /// Writes a number of which nothing is known: a small one with the three digits that tell it from its limit.
 fn precise(value: f64) -> String {
     let decimals = match value.abs() {
-        size if size >= 1.0 || size < 0.001 => return short(value),
+        size if !(0.001..1.0).contains(&size) => return short(value),
         size if size >= 0.1 => 3,
         size if size >= 0.01 => 4,
         _ => 5,

@@ -264,7 +264,7 @@ pub(super) fn write_legend(
         })?;
     }
     if !waits(report, times).is_empty() {
-        label(page, "waits for a gate", &|page| {
+        label(page, "waits", &|page| {
             write!(
                 page,
                 "<rect x=\"-8\" y=\"-6\" width=\"14\" height=\"12\" fill=\"{WAITS}\" fill-opacity=\"0.25\"/>"
