@@ -192,6 +192,7 @@ impl Rollout {
         {
             // What was asked of the traffic before is answered by what it is now.
             self.state.questions.clear();
+            self.state.confirmed = self.state.traffic.clone();
             self.go(Phase::Closing { gates: Asking::default() }, now);
         }
     }

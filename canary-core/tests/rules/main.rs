@@ -5,6 +5,7 @@
 mod book;
 mod drawn;
 mod each;
+mod found;
 mod golden;
 mod machine;
 mod moves;

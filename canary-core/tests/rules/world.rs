@@ -324,6 +324,8 @@ impl World {
             // What only reads changes nothing, and the versions are not fenced: doing it twice does no harm.
             if matches!(action, Action::Route { .. }) {
                 self.do_it(&call, &action);
+                // A holder by a clock ahead that died before it could save anything: nobody can know of it.
+                self.route.foreign |= call.epoch > self.rollout.epoch();
             }
         }
     }

@@ -1,0 +1,51 @@
+//! Runs that once broke a rule.
+
+use canary_core::policy::{Check, Drift, How, PolicySpec, Stage};
+use canary_core::value::Weight;
+
+use crate::book::at_the_end;
+use crate::moves::Move;
+use crate::plans::Plan;
+use crate::world::{Manner, World};
+
+/// Somebody takes the header off the route while stable is about to be replaced: the route is what it shall stay then,
+/// and must not get the header back.
+#[test]
+fn what_somebody_made_of_the_route_may_be_what_it_shall_stay() {
+    let mut spec = PolicySpec::new("shop");
+    spec.every_ms = 10_000;
+    spec.settle_ms = 0;
+    spec.header.insert("x-canary".to_owned(), "true".to_owned());
+    for (name, percent, hold) in [("at-10", 10, 0), ("at-50", 50, 0), ("at-100", 100, 20)] {
+        let hold = std::time::Duration::from_secs(hold);
+        spec.stages.push(Stage::new(name, Weight::percent(percent), hold));
+    }
+    spec.checks.push(Check::above("errors", "error_rate", 0.05));
+    spec.hard_limit = false;
+    (spec.drift, spec.promotion.how) = (Drift::Pause, How::Swap);
+    spec.promotion.keep_old_ms = 0;
+    spec.workload.keep_after_success_ms = 0;
+    spec.workload.ready_for_ms = 0;
+    let plan = Plan { spec, workload: true, bad_from: None, closed: None };
+    let mut world = World::start(&plan);
+    for next in [
+        Move::Flow(4),
+        Move::Drift(10),
+        Move::CrashBehind { landed: true },
+        Move::Answer(0, Manner::Well),
+        Move::Flow(1),
+        Move::Crash { down: 0, landed: false },
+        Move::Flow(23),
+        Move::Crash { down: 10, landed: true },
+        Move::Flow(8),
+        Move::CrashBehind { landed: true },
+        Move::Deadline,
+        Move::Flow(17),
+        Move::Drift(100),
+        Move::See,
+    ] {
+        next.make(&mut world);
+    }
+    world.finish();
+    at_the_end(&world);
+}
