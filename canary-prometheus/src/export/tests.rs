@@ -248,6 +248,10 @@ enum Port {
 
 #[async_trait]
 impl MetricSource for Port {
+    fn check(&self, _query: &Query) -> Result<(), PortError> {
+        Err(PortError::new(FailureKind::Unsupported, "nothing is known here"))
+    }
+
     async fn measure(
         &self,
         _call: &Call,
@@ -283,6 +287,7 @@ async fn calls_are_timed_whatever_comes_of_them() {
     let context = GateContext::new("oncall".parse().unwrap(), moment, "", Weight::ZERO);
     for port in [Port::Answers, Port::Fails] {
         let port = observer.timed(port);
+        assert!(port.check(&queries[0]).is_err(), "what the port refuses is refused");
         assert_eq!(port.measure(&call, &queries, at).await.len(), 1);
         let _ = port.decide(&call, &context).await;
     }

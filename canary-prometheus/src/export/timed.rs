@@ -81,6 +81,10 @@ impl<P: TrafficRouter> TrafficRouter for Timed<P> {
 
 #[async_trait]
 impl<P: MetricSource> MetricSource for Timed<P> {
+    fn check(&self, query: &Query) -> Result<(), PortError> {
+        self.port.check(query)
+    }
+
     async fn measure(
         &self,
         call: &Call,
