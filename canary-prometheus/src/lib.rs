@@ -3,18 +3,23 @@
 mod api;
 mod builder;
 mod count;
+mod dashboard;
 mod delta;
 mod error;
+#[cfg(feature = "export")]
+pub mod export;
 mod fetch;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod http;
 mod increase;
 mod limits;
+mod names;
 pub mod preset;
 mod promql;
 mod read;
 mod remarks;
+pub mod rules;
 mod source;
 mod template;
 mod tick;
@@ -22,6 +27,7 @@ mod tracks;
 mod union;
 
 pub use builder::{LatencyUnit, PrometheusBuilder};
+pub use dashboard::dashboard;
 pub use error::{BuildError, QueryProblem};
 pub use http::Endpoint;
 pub use limits::Limits;
