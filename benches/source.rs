@@ -33,6 +33,7 @@ const BUCKETS: [&str; 5] = ["0.05", "0.1", "0.5", "1", "+Inf"];
 /// The numbers that are asked for beside requests and latency.
 const NUMBERS: [&str; 6] = ["pool", "cache", "cpu", "memory", "restarts", "refunds"];
 
+#[expect(clippy::disallowed_methods, reason = "a bench measures time")]
 fn main() -> Result<(), Box<dyn Error>> {
     let asked = Arc::new(Asked::default());
     let address = serve(Arc::clone(&asked))?;
