@@ -15,7 +15,7 @@ const NOTES: usize = 10;
 /// Holds a whole answer as it arrives.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Envelope {
+pub(crate) struct Envelope {
     status: Status,
     data: Option<Data>,
     error_type: Option<String>,
@@ -33,7 +33,7 @@ enum Status {
 
 impl Envelope {
     /// Returns the answer, or what the server says is wrong.
-    pub(super) fn into_answer(self) -> Result<Answer, String> {
+    pub(crate) fn into_answer(self) -> Result<Answer, String> {
         match (self.status, self.data) {
             (Status::Success, Some(data)) => Ok(Answer {
                 data,
