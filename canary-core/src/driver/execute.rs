@@ -51,15 +51,17 @@ impl Ports {
             }),
             Action::Prepare { capacity } => {
                 let prepared = async {
-                    self.still_ours(call).await?;
-                    self.workload()?.prepare(call, &capacity).await.map_err(failed)
+                    self.workload_of_ours(call)
+                        .await?
+                        .prepare(call, &capacity)
+                        .await
+                        .map_err(failed)
                 };
                 Reply::Prepared(prepared.await)
             }
             Action::Promote { how } => {
                 let promoted = async {
-                    self.still_ours(call).await?;
-                    self.workload()?.promote(call, how).await.map_err(failed)
+                    self.workload_of_ours(call).await?.promote(call, how).await.map_err(failed)
                 };
                 Reply::Progressed(promoted.await)
             }
@@ -70,8 +72,7 @@ impl Ports {
             }
             Action::Retire { side } => {
                 let retired = async {
-                    self.still_ours(call).await?;
-                    self.workload()?.retire(call, side).await.map_err(failed)
+                    self.workload_of_ours(call).await?.retire(call, side).await.map_err(failed)
                 };
                 Reply::Progressed(retired.await)
             }
@@ -80,6 +81,12 @@ impl Ports {
 
     fn workload(&self) -> Result<&dyn Workload, Failure> {
         self.workload.as_deref().ok_or_else(|| outside(missing("no workload was given")))
+    }
+
+    /// Returns it once the store has said that the rollout is still ours.
+    async fn workload_of_ours(&self, call: &Call) -> Result<&dyn Workload, Failure> {
+        self.still_ours(call).await?;
+        self.workload()
     }
 
     async fn measure(

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::Action;
-use crate::value::{EffectId, Epoch, Failure, RolloutId, Timestamp, Weight};
+use crate::value::{EffectId, Epoch, Failure, RolloutId, Timestamp, Weight, fnv};
 
 /// Follows one action until it is answered.
 #[derive(Clone, Debug, PartialEq)]
@@ -231,12 +231,10 @@ pub(super) fn backoff(
     Duration::from_millis((doubled + jitter).max(asked))
 }
 
-/// FNV-1a: spreads the tries of many rollouts without randomness.
+/// Spreads the tries of many rollouts without randomness.
 fn hash(rollout: &RolloutId, id: EffectId, attempt: u32) -> u64 {
     let numbers = id.get().to_le_bytes().into_iter().chain(attempt.to_le_bytes());
-    rollout.as_str().bytes().chain(numbers).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    fnv(rollout.as_str().bytes().chain(numbers))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::ledger::Ledger;
 use super::{Answer, Asking, Phase};
 use crate::policy::{How, Policy};
 use crate::report::Report;
-use crate::value::{CommandId, Epoch, RolloutId, Timestamp, Traffic, Version, Window};
+use crate::value::{CommandId, Epoch, RolloutId, Timestamp, Traffic, Version, Window, fnv};
 
 /// The version of the form in which this library writes snapshots.
 const VERSION: u32 = 1;
@@ -209,16 +209,13 @@ pub(super) struct State {
     pub(super) report: Report,
 }
 
-/// Sums up the stages (FNV-1a), the same on every platform and by every version of the library.
+/// Sums up the stages, the same on every platform and by every version of the library.
 fn digest(policy: &Policy) -> u64 {
-    let bytes = policy.stages().iter().flat_map(|stage| {
+    fnv(policy.stages().iter().flat_map(|stage| {
         let numbers = [stage.weight, stage.mirror].map(|weight| u64::from(weight.basis_points()));
         let numbers = numbers.into_iter().chain([stage.hold_ms]);
         stage.name.bytes().chain([0]).chain(numbers.flat_map(u64::to_le_bytes))
-    });
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    }))
 }
 
 /// What an older library did not write.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Side, Weight};
+use super::{Side, Weight, fnv};
 
 /// Chooses users instead of requests: the same user always gets the same side, and a higher weight only adds users.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -113,9 +113,7 @@ impl Member {
 
 /// Returns a place from 0 to 9999 that depends on the text alone.
 fn place(text: &str) -> u64 {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = fnv(text.bytes());
     // FNV leaves the last letters in few bits: one round of splitmix64 spreads them.
     let mixed = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -7,6 +7,7 @@ mod audience;
 mod buckets;
 mod duration;
 mod failure;
+mod hash;
 mod id;
 mod reading;
 mod time;
@@ -17,6 +18,7 @@ pub use audience::{Audience, Member, User};
 pub use buckets::Buckets;
 pub use duration::IntoDuration;
 pub use failure::{Failure, FailureKind};
+pub(crate) use hash::fnv;
 pub use id::{
     Actor, CommandId, EffectId, Epoch, GateName, InvalidName, Revision, RolloutId, StageRef,
     Target, Version,
