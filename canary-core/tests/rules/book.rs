@@ -1,10 +1,10 @@
 //! What every step is held to, whatever has happened.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use canary_core::policy::Drift;
-use canary_core::record::{Content, Outcome, Ruling};
+use canary_core::record::{Content, Judgement, Outcome, Ruling, Verdict};
 use canary_core::rollout::{Action, Effect, Event, Phase, Reply, Rollout, Snapshot, Waiting};
 use canary_core::value::{Side, Timestamp, Traffic, Weight};
 
@@ -15,23 +15,52 @@ use crate::world::World;
 pub(crate) struct Book {
     /// The highest effect number that a durable state holds, as far as the machine was told.
     durable_effect: u64,
-    /// What the last look came to at the weight that stands, and up to when it saw.
-    verdict: Option<(Ruling, Timestamp)>,
+    /// What the last look came to at the weight that stands.
+    verdict: Option<Seen>,
     /// The same as it is written down by the save under way, and as it is stored.
-    saving: Option<(Ruling, Timestamp)>,
-    stored: Option<(Ruling, Timestamp)>,
+    saving: Option<Seen>,
+    stored: Option<Seen>,
     /// The same, with the look of this step.
-    left: Option<(Ruling, Timestamp)>,
+    left: Option<Seen>,
     /// What the workload last said that the canary is ready for, as the machine was told.
     declared: Option<Weight>,
     /// What the router took on last, as the machine was told.
     accepted: Weight,
-    /// The stage, and how much live time that was not paused it has had.
-    live: (Option<usize>, Duration),
+    /// How much live time that was not paused each stage has had.
+    live: BTreeMap<usize, Duration>,
     /// Whether a promotion in place may have begun.
     pub(crate) no_return: bool,
     /// The ways from phase to phase that were taken.
     pub(crate) ways: BTreeSet<(&'static str, &'static str)>,
+}
+
+/// What a look came to, and up to when it saw.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    ruling: Ruling,
+    until: Timestamp,
+    /// Whether nothing but the watched gate stood in the way.
+    but_for_gate: bool,
+}
+
+impl Seen {
+    fn of(judgement: &Judgement, before: Option<Self>) -> Option<Self> {
+        let until = judgement.window.until.max(before.map_or(Timestamp::EPOCH, |seen| seen.until));
+        let (gates, metrics): (Vec<_>, Vec<_>) =
+            judgement.checks.iter().partition(|check| &*check.check == "switch");
+        if judgement.ruling == Ruling::Wait {
+            // Nothing newer was measured. What was stands, but a gate that has opened since is open.
+            let opened = gates.iter().all(|gate| gate.verdict == Verdict::Pass);
+            return before.map(|seen| match opened && seen.but_for_gate {
+                true => Self { ruling: Ruling::GoOn, ..seen },
+                false => seen,
+            });
+        }
+        let but_for_gate = metrics
+            .iter()
+            .all(|check| matches!(check.verdict, Verdict::Pass | Verdict::NotApplicable));
+        Some(Self { ruling: judgement.ruling, until, but_for_gate })
+    }
 }
 
 impl Book {
@@ -53,11 +82,11 @@ impl Book {
         self.verdict = self.stored;
         self.durable_effect = effects_of(stored);
         self.declared = None;
-        // What was lived in the stage and not yet seen may be seen by the new holder.
-        let stage = stored.phase().stage();
-        let lived = if stage == self.live.0 { self.live.1 } else { Duration::ZERO };
-        let held = stored.phase().hold().map_or(0, |hold| hold.held_ms);
-        self.live = (stage, lived.max(Duration::from_millis(held)));
+        // What another process wrote down was lived in another world.
+        if let Some(hold) = stored.phase().hold() {
+            let lived = self.live.entry(hold.stage).or_default();
+            *lived = (*lived).max(Duration::from_millis(hold.held_ms));
+        }
     }
 
     /// An open call is answered.
@@ -74,8 +103,11 @@ impl Book {
 
     /// Time passes in a process that lives.
     pub(crate) fn lived(&mut self, rollout: &Rollout, time: Duration) {
-        if !rollout.status(rollout.report().started).paused {
-            self.live.1 += time;
+        // What was lived in a stage and not yet seen may be seen by the next holder, wherever the rollout was by then.
+        if let Some(stage) = rollout.phase().stage()
+            && !rollout.status(rollout.report().started).paused
+        {
+            *self.live.entry(stage).or_default() += time;
         }
     }
 
@@ -104,16 +136,11 @@ impl Book {
         }
         let last = &after.report().last;
         if let Some(judgement) = last.as_ref().filter(|_| *last != before.report().last)
-            && judgement.ruling != Ruling::Wait
             && judgement.weight == after.weight()
         {
-            let until = judgement.window.until.max(self.verdict.map_or(Timestamp::EPOCH, |v| v.1));
-            self.verdict = Some((judgement.ruling, until));
+            self.verdict = Seen::of(judgement, self.verdict);
         }
         self.left = self.verdict;
-        if after.phase().stage() != self.live.0 {
-            self.live = (after.phase().stage(), Duration::ZERO);
-        }
         if moved(before.phase(), after.phase()) {
             self.ways.insert((before.phase().name(), after.phase().name()));
         }
@@ -183,11 +210,11 @@ impl Book {
         );
         let judged = [weight, rollout.weight()].iter().all(|w| world.plan.is_measured_at(*w));
         if judged && !forced {
-            let (ruling, until) = self.verdict.unwrap_or_else(|| {
+            let seen = self.verdict.unwrap_or_else(|| {
                 panic!("rule 2: {traffic} without any verdict: {}", story(rollout))
             });
-            assert_eq!(ruling, Ruling::GoOn, "rule 2: a raise in spite of the verdict");
-            let age = now.since(until);
+            assert_eq!(seen.ruling, Ruling::GoOn, "rule 2: a raise in spite of the verdict");
+            let age = now.since(seen.until);
             assert!(age <= Duration::from_secs(2 * 10 + 60), "rule 2: the verdict is {age:?} old");
         }
         if world.plan.workload && matches!(rollout.phase(), Phase::Entering { .. }) {
@@ -206,7 +233,7 @@ impl Book {
         // Where the policy accepts another weight, that one may leave nothing to measure.
         let weights = [before.weight(), world.rollout.weight()];
         if on && !said && weights.iter().all(|weight| world.plan.is_measured_at(*weight)) {
-            let ruling = self.left.map(|(ruling, _)| ruling);
+            let ruling = self.left.map(|seen| seen.ruling);
             assert_eq!(ruling, Some(Ruling::GoOn), "rule 2: a stage is left: {}", story(before));
         }
     }
@@ -227,7 +254,8 @@ impl Book {
     /// Rule 4: a hold is no longer than the time that was lived in it, and a restart never advances.
     fn hold(&self, world: &World, before: &Rollout, event: &Event) {
         let Some(hold) = world.rollout.phase().hold() else { return };
-        let (held, lived) = (Duration::from_millis(hold.held_ms), self.live.1);
+        let lived = self.live.get(&hold.stage).copied().unwrap_or_default();
+        let held = Duration::from_millis(hold.held_ms);
         assert!(
             hold.waived || held <= lived,
             "rule 4: held {held:?} in {lived:?}, {}",
