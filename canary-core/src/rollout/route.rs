@@ -296,7 +296,10 @@ impl Rollout {
 
     /// Asks for the traffic of the stage again; before the first stage and after the last it is asked for anyway.
     pub(super) fn put_back(&mut self, now: Timestamp) {
-        self.state.drifted = false;
+        if std::mem::take(&mut self.state.drifted) {
+            // What is left as it was found is not what was meant.
+            self.cancel(Slot::Route);
+        }
         match self.state.phase {
             Phase::Holding { hold } => {
                 self.ready_anew();
