@@ -100,7 +100,11 @@ impl Sliding {
         if self.window <= 1.0 {
             return 1.0 - libm::pow(1.0 - whole, self.steps + 1.0);
         }
-        1.0 - libm::exp(-(whole + self.steps * self.begins_to_cross()))
+        let not = 1.0 - whole;
+        if not <= NEVER {
+            return 1.0;
+        }
+        1.0 - not * libm::exp(-self.steps * self.begins_to_cross() / not)
     }
 
     /// Returns the probability that a window crosses and the one a step earlier did not: they share all but a step.
