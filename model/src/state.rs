@@ -275,7 +275,7 @@ fn allowed(holder: &Holder, call: &Call, action: &Action) -> Option<&'static str
     if traffic.is_within(holder.rollout.traffic()) {
         return None;
     }
-    let mixed = holder.rollout.weight().is_mixed();
+    let mixed = holder.rollout.traffic().split().is_mixed();
     if holder.aborted || !matches!(holder.rollout.phase(), Phase::Entering { .. }) {
         Some("rule 2: a raise after an abort")
     } else if mixed && !holder.good {

@@ -46,8 +46,10 @@ fn evidence(
     found: &mut Vec<Finding>,
 ) {
     let looks: Vec<_> = mixed(policy)
-        .filter(|(_, stage)| check.applies_at(stage.weight))
-        .map(|(_, stage)| (stage.weight.fraction(), chance::looks(stage.hold(), policy.every())))
+        .filter(|(_, stage)| check.applies_at(stage.split()))
+        .map(|(_, stage)| {
+            (stage.split().canary_share(), chance::looks(stage.hold(), policy.every()))
+        })
         .collect();
     let limits = EvidenceLimits::new(ratio, false_alarm, Starts::over(policy.mixed_time()));
     if !limits.can_convict(looks.iter().copied()) {
@@ -63,7 +65,7 @@ fn evidence(
 
 /// Finds checks for which the holds alone are too short: a gate that is waited for gives them time, or it does not.
 fn only_at_gates(path: &str, policy: &Policy, check: &Check, found: &mut Vec<Finding>) {
-    let applying = policy.stages().iter().filter(|stage| check.applies_at(stage.weight));
+    let applying = policy.stages().iter().filter(|stage| check.applies_at(stage.split()));
     let held = applying.fold(0, |sum: u64, stage| sum.saturating_add(stage.hold_ms));
     if let Some(Late { field, why, less }) = check.too_late_for(held, policy.spec().every_ms) {
         found.push(Finding::new(

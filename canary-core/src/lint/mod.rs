@@ -33,7 +33,7 @@ pub use finding::Finding;
 use std::time::Duration;
 
 use crate::policy::{Limit, Metric, Policy, Stage};
-use crate::value::Weight;
+use crate::value::Split;
 
 /// Says what is known of the service; what is not known is not judged.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -85,7 +85,7 @@ pub fn findings(policy: &Policy, assumptions: &Assumptions) -> Vec<Finding> {
 
 /// Returns the stages in which both sides have traffic, each with its position.
 fn mixed(policy: &Policy) -> impl Iterator<Item = (usize, &Stage)> {
-    policy.stages().iter().enumerate().filter(|(_, stage)| stage.weight.is_mixed())
+    policy.stages().iter().enumerate().filter(|(_, stage)| stage.split().is_mixed())
 }
 
 /// Returns where a stage stands in the policy; the bake stands with the promotion.
@@ -105,7 +105,7 @@ fn show(metric: &Metric, limit: Limit) -> String {
     }
 }
 
-/// Returns how many requests the canary gets in a time.
-fn requests(per_second: f64, weight: Weight, time: Duration) -> f64 {
-    per_second * weight.fraction() * time.as_secs_f64()
+/// Returns how many requests the canary gets in a time, copies included.
+fn requests(per_second: f64, split: Split, time: Duration) -> f64 {
+    per_second * split.shares().canary * time.as_secs_f64()
 }

@@ -31,7 +31,7 @@ pub(super) fn findings(policy: &Policy, found: &mut Vec<Finding>) {
     }
     let judged_at = |weight| binding().any(|check| check.applies_at(weight));
     let last = format!("stages[{}]", policy.full_stage());
-    if mixed(policy).all(|(_, stage)| !policy.hard_limit() && !judged_at(stage.weight)) {
+    if mixed(policy).all(|(_, stage)| !policy.hard_limit() && !judged_at(stage.split())) {
         found.push(Finding::new(
             "decided-at-full",
             last,
@@ -39,7 +39,7 @@ pub(super) fn findings(policy: &Policy, found: &mut Vec<Finding>) {
             "add a stage at 50% or less, and a check that applies there",
         ));
     } else {
-        if mixed(policy).all(|(_, stage)| !judged_at(stage.weight)) {
+        if mixed(policy).all(|(_, stage)| !judged_at(stage.split())) {
             found.push(Finding::new(
                 "unjudged",
                 "checks",
@@ -48,7 +48,7 @@ pub(super) fn findings(policy: &Policy, found: &mut Vec<Finding>) {
                 "add a check such as `{ name: errors, worse_than_stable: 1.25x }`",
             ));
         }
-        if !judged_at(Weight::FULL) {
+        if !judged_at(Weight::FULL.into()) {
             found.push(Finding::new(
                 "nothing-at-full",
                 last,

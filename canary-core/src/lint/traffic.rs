@@ -6,7 +6,7 @@ use super::chance::Sliding;
 use super::{Assumptions, Finding, place_of, requests};
 use crate::analysis::{PlanTraffic, PlannedStage, SeenIn, rounded_up};
 use crate::policy::{Check, CheckKind, Comparison, Limit, Metric, Policy, Stage, Then};
-use crate::value::{Span, Weight, millis};
+use crate::value::{BySide, Span, Weight, millis};
 
 /// How often a check may take back an innocent canary by chance before that is told.
 const TOO_OFTEN: f64 = 0.01;
@@ -33,7 +33,7 @@ pub(super) fn findings(policy: &Policy, assumptions: &Assumptions, found: &mut V
 
 /// Finds stages that last longer than they say.
 fn samples_of_stage(path: &str, stage: &Stage, rate: f64, found: &mut Vec<Finding>) {
-    let share = rate * stage.weight.fraction();
+    let share = rate * stage.split().shares().canary;
     if share <= 0.0 || as_f64(stage.pass.samples) <= share * stage.hold().as_secs_f64() {
         return;
     }
@@ -61,19 +61,19 @@ fn samples_of_check(
     rate: f64,
     found: &mut Vec<Finding>,
 ) {
-    let applying = || policy.stages().iter().filter(|stage| check.applies_at(stage.weight));
+    let applying = || policy.stages().iter().filter(|stage| check.applies_at(stage.split()));
     let (wanted, seen) = match &check.kind {
         CheckKind::Threshold { samples, for_ms, .. } => {
             let window = Duration::from_millis(*for_ms).max(policy.every());
             // Where there are too few the clock stands: the smallest share decides.
-            let fewest = applying().map(|stage| requests(rate, stage.weight, window));
+            let fewest = applying().map(|stage| requests(rate, stage.split(), window));
             (*samples, fewest.min_by(f64::total_cmp))
         }
         CheckKind::Ab { samples, .. } => {
             // One stage with enough will do.
             let most = applying().map(|stage| {
-                let canary = requests(rate, stage.weight, stage.hold());
-                canary.min(rate * stage.hold().as_secs_f64() - canary)
+                let BySide { stable, canary } = stage.split().shares();
+                rate * stage.hold().as_secs_f64() * canary.min(stable)
             });
             (*samples, most.max_by(f64::total_cmp))
         }
@@ -108,8 +108,8 @@ fn false_alarms(
     let window = Duration::from_millis(for_ms).max(every);
     let mut innocent = 1.0;
     let mut worst = (0.0, Weight::ZERO, 0.0);
-    for stage in policy.stages().iter().filter(|stage| check.applies_at(stage.weight)) {
-        let seen = requests(rate, stage.weight, window).max(as_f64(samples));
+    for stage in policy.stages().iter().filter(|stage| check.applies_at(stage.split())) {
+        let seen = requests(rate, stage.split(), window).max(as_f64(samples));
         let sliding = Sliding {
             requests: seen,
             base,

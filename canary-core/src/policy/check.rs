@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{CheckKind, Comparison, Limit, Metric, Patience, Then, Unclear, Weighed};
-use crate::value::{GateName, Span, Weight, millis};
+use crate::value::{GateName, Span, Split, Weight, millis};
 
 /// Describes one check.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -269,10 +269,10 @@ impl Check {
         !self.dry_run && self.then != Then::Warn
     }
 
-    /// Tells whether it is looked at where the canary has this weight.
+    /// Tells whether it is looked at where the traffic is split so.
     #[must_use]
-    pub fn applies_at(&self, weight: Weight) -> bool {
-        weight >= self.from && self.kind.applies_at(weight)
+    pub fn applies_at(&self, split: Split) -> bool {
+        split.weight() >= self.from && self.kind.applies_at(split)
     }
 
     /// Tells why it cannot fail within a time, if it cannot.

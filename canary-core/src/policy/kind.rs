@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Metric;
-use crate::value::{GateName, Weight};
+use crate::value::{GateName, Split};
 
 /// Says what a check looks at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -130,25 +130,23 @@ impl CheckKind {
         }
     }
 
-    /// Tells whether the plan gives the sides that it looks at any traffic at this weight, in any of its parts.
-    pub(crate) fn applies_at(&self, weight: Weight) -> bool {
+    /// Tells whether the plan gives the sides that it looks at any traffic where it is split so, in any of its parts.
+    pub(crate) fn applies_at(&self, split: Split) -> bool {
         match self {
             Self::Gate { .. } => true,
-            Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.applies_at(weight)),
-            Self::Not(part) => part.applies_at(weight),
-            leaf => weight.is_mixed() || (weight == Weight::FULL && !leaf.compares()),
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.applies_at(split)),
+            Self::Not(part) => part.applies_at(split),
+            leaf => split.is_mixed() || (split.reaches_canary() && !leaf.compares()),
         }
     }
 
-    /// Tells whether any metric that it reads is looked at at this weight.
-    pub(crate) fn measures_at(&self, weight: Weight) -> bool {
+    /// Tells whether any metric that it reads is looked at where the traffic is split so.
+    pub(crate) fn measures_at(&self, split: Split) -> bool {
         match self {
             Self::Gate { .. } => false,
-            Self::All(parts) | Self::Any(parts) => {
-                parts.iter().any(|part| part.measures_at(weight))
-            }
-            Self::Not(part) => part.measures_at(weight),
-            leaf => leaf.applies_at(weight),
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.measures_at(split)),
+            Self::Not(part) => part.measures_at(split),
+            leaf => leaf.applies_at(split),
         }
     }
 }

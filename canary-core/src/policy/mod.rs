@@ -270,10 +270,10 @@ impl Policy {
         Duration::from_millis(self.spec.rollback_within_ms)
     }
 
-    /// Returns the time spent at weights strictly between 0 % and 100 % if all goes well.
+    /// Returns the time in which both versions have something to answer, if all goes well.
     #[must_use]
     pub fn mixed_time(&self) -> Duration {
-        let mixed = |stage: &&Stage| stage.weight.is_mixed();
+        let mixed = |stage: &&Stage| stage.split().is_mixed();
         self.spec
             .stages
             .iter()

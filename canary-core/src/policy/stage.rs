@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Comparison, Metric};
-use crate::value::{GateName, Weight, millis};
+use crate::value::{GateName, Split, Weight, millis};
 
 /// Describes one step of a rollout.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +55,12 @@ impl Stage {
             pass: Pass::default(),
             scale: None,
         }
+    }
+
+    /// Returns what each version gets to answer in it.
+    #[must_use]
+    pub const fn split(&self) -> Split {
+        Split::new(self.weight, self.mirror)
     }
 
     /// Returns how much observed time the stage lasts.

@@ -232,13 +232,15 @@ impl Report {
         self.last = Some(Arc::clone(judgement));
     }
 
-    /// Returns how many requests failed on the canary in all windows that were measured.
+    /// Returns how many requests of users failed on the canary in all windows that were measured: not those of stages in
+    /// which it got copies alone.
     #[must_use]
     pub fn canary_errors_served(&self) -> u64 {
-        self.requests().canary.bad
+        let served = self.stages.iter().filter(|stage| stage.weight != Weight::ZERO);
+        served.map(|stage| stage.requests.canary.bad).sum()
     }
 
-    /// Returns both sides' requests in all windows that were measured.
+    /// Returns both sides' requests in all windows that were measured, copies included.
     #[must_use]
     pub fn requests(&self) -> BySide<Counts> {
         let mut sum = BySide::<Counts>::default();

@@ -57,10 +57,10 @@ impl Rollout {
 
     /// Tells whether a hold's clock follows the time by itself: nothing is measured, and no watched gate says no.
     pub(super) fn counts_live(&self, now: Timestamp) -> bool {
-        let weight = self.judged_weight();
+        let split = self.judged_split();
         self.is_running()
-            && !judge::measured_at(&self.policy, weight)
-            && (!judge::judged_at(&self.policy, weight)
+            && !judge::measured_at(&self.policy, split)
+            && (!judge::judged_at(&self.policy, split)
                 || self.state.judge.gates_pass(&self.policy, now))
     }
 

@@ -254,7 +254,7 @@ impl Rollout {
         };
         // To accept that the canary has nothing is to take it back: it can never be judged.
         let left =
-            found.canary == Weight::ZERO && judge::measured_at(&self.policy, expected.canary);
+            !found.split().reaches_canary() && judge::measured_at(&self.policy, expected.split());
         let content = Content::Drifted { expected: expected.clone(), found: found.clone(), then };
         self.record(now, content);
         match then {
@@ -275,7 +275,8 @@ impl Rollout {
     /// Takes the canary back where somebody took all of its traffic away, and no verdict lets it have some again:
     /// without any there can never be another.
     pub(super) fn give_up_if_unseen(&mut self, now: Timestamp) {
-        let unseen = self.weight() == Weight::ZERO && self.state.confirmed.canary != Weight::ZERO;
+        let reached = |traffic: &Traffic| traffic.split().reaches_canary();
+        let unseen = !reached(&self.state.traffic) && reached(&self.state.confirmed);
         // A call that is under way may have put it back.
         let asking = self.flight.get(Slot::Route).is_some_and(Pending::is_running);
         if unseen

@@ -7,7 +7,7 @@ use super::phase::Asking;
 use super::{Hold, Phase, Rollout, judge};
 use crate::policy::How;
 use crate::record::{Content, Outcome};
-use crate::value::{Epoch, Timestamp, Traffic, Weight, Window, millis};
+use crate::value::{Epoch, Split, Timestamp, Traffic, Window, millis};
 
 impl Rollout {
     /// Goes on to the next gate, stage or end when everything that is needed is there.
@@ -48,26 +48,27 @@ impl Rollout {
 
     /// Tells whether the last verdict lets the rollout go on: passing and fresh, where any check applies.
     pub(super) fn may_leave(&self, now: Timestamp) -> bool {
-        let weight = self.judged_weight();
+        let split = self.judged_split();
         let judge = &self.state.judge;
         self.state.questions.is_empty()
-            && if judge::measured_at(&self.policy, weight) {
+            && if judge::measured_at(&self.policy, split) {
                 judge.is_passing(&self.policy, now)
             } else {
-                !judge::judged_at(&self.policy, weight) || judge.gates_pass(&self.policy, now)
+                !judge::judged_at(&self.policy, split) || judge.gates_pass(&self.policy, now)
             }
     }
 
-    /// Returns the weight at which a verdict is needed: where somebody took all traffic away, still what the plan gives.
-    pub(super) fn judged_weight(&self) -> Weight {
-        if self.weight() != Weight::ZERO {
-            return self.weight();
+    /// Returns the split at which a verdict is needed: where somebody took all traffic away, still what the plan gives.
+    pub(super) fn judged_split(&self) -> Split {
+        let split = self.state.traffic.split();
+        if split.reaches_canary() {
+            return split;
         }
         let planned = match &self.state.phase {
-            Phase::Holding { hold } => self.stage(hold.stage).weight,
-            _ => Weight::ZERO,
+            Phase::Holding { hold } => self.stage(hold.stage).split(),
+            _ => Split::default(),
         };
-        self.state.confirmed.canary.max(planned)
+        self.state.confirmed.split().max(planned)
     }
 
     fn leave(&mut self, hold: &Hold, now: Timestamp) {

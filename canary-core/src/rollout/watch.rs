@@ -30,7 +30,7 @@ impl Rollout {
 
     /// Tells whether there is anything to measure now.
     fn is_measured(&self) -> bool {
-        self.weight() != crate::value::Weight::ZERO && self.policy.is_judged()
+        self.state.traffic.split().reaches_canary() && self.policy.is_judged()
     }
 
     fn ask_watched(&mut self, now: Timestamp) {
@@ -102,7 +102,7 @@ impl Rollout {
             }
             _ => std::time::Duration::MAX,
         };
-        Look { stage, weight: self.weight(), left, blind: self.state.blind }
+        Look { stage, split: self.state.traffic.split(), left, blind: self.state.blind }
     }
 
     /// Takes in what a look came to.

@@ -59,10 +59,7 @@ pub(super) struct Routed {
 
 impl Routed {
     fn of(traffic: &Traffic) -> Self {
-        let canary = traffic.canary.fraction();
-        let copied = traffic.mirror.fraction() * (1.0 - canary);
-        let share = BySide { stable: 1.0 - canary, canary: canary + copied };
-        Self { weight: traffic.canary, share }
+        Self { weight: traffic.canary, share: traffic.split().shares() }
     }
 }
 

@@ -10,6 +10,7 @@ mod failure;
 mod hash;
 mod id;
 mod reading;
+mod split;
 mod time;
 mod traffic;
 mod weight;
@@ -26,6 +27,7 @@ pub use id::{
 pub use reading::{
     BySide, Counts, InvalidReading, Measured, PodCounts, Query, Reading, Side, Signal,
 };
+pub use split::Split;
 pub(crate) use time::Span;
 pub use time::{Timestamp, Window, millis};
 pub use traffic::Traffic;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Audience, Weight};
+use super::{Audience, Split, Weight};
 
 /// Describes what a router shall do with the traffic, absolutely.
 ///
@@ -65,6 +65,12 @@ impl Traffic {
     pub fn with_audience(mut self, audience: Audience) -> Self {
         self.audience = Some(audience);
         self
+    }
+
+    /// Returns what each version gets to answer.
+    #[must_use]
+    pub const fn split(&self) -> Split {
+        Split::new(self.canary, self.mirror)
     }
 
     /// Tells whether the canary gets anything at all.

@@ -49,12 +49,6 @@ impl Weight {
         10_000 - self.0
     }
 
-    /// Tells whether both sides have traffic.
-    #[must_use]
-    pub const fn is_mixed(self) -> bool {
-        self.0 != 0 && self.0 != 10_000
-    }
-
     /// Returns the canary's share as a fraction, 0 to 1.
     #[must_use]
     pub fn fraction(self) -> f64 {

@@ -138,6 +138,13 @@ fn metrics() {
 }
 
 #[test]
+fn a_stage_of_testers_alone_has_nothing_to_pass() {
+    let testers = stage("weight: 0%, hold: 5m, pass: { samples: 1 }");
+    let lines = format!("header: {{ x-canary: \"true\" }}\n{testers}");
+    each_is_refused(&[(&lines, "stages[0].pass", "cannot be passed")]);
+}
+
+#[test]
 fn stages() {
     each_stage_is_refused(&[
         ("name: bake, weight: 5%, hold: 5m", "stages[0].name", "can be called `bake`"),
@@ -149,11 +156,6 @@ fn stages() {
         ("weight: 5%, hold: 5m, gates: [a, a]", "stages[0].gates[1]", "twice at once"),
         ("weight: 5%, hold: 5m, enter: [a b]", "stages[0].enter[0]", "a gate's name"),
         ("weight: 5%, hold: 5m, keep_old: 1h", "stages[0].keep_old", "kept anyway"),
-        (
-            "weight: 0%, mirror: 5%, hold: 5m, pass: { samples: 1 }",
-            "stages[0].pass",
-            "cannot be passed",
-        ),
         ("weight: 5%, hold: 5m, pass: { error_rate: 1% }", "stages[0].pass.error_rate", "is `1%`"),
         (
             "weight: 5%, hold: 5m, pass: { error_rate: \"<= 101%\" }",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use canary_core::policy::Drift;
 use canary_core::record::{Content, Judgement, Outcome, Ruling, Verdict};
 use canary_core::rollout::{Action, Effect, Event, Phase, Reply, Rollout, Snapshot, Waiting};
-use canary_core::value::{Side, Timestamp, Traffic, Weight};
+use canary_core::value::{Side, Split, Timestamp, Traffic, Weight};
 
 use crate::world::World;
 
@@ -24,8 +24,8 @@ pub(crate) struct Book {
     left: Option<Seen>,
     /// What the workload last said that the canary is ready for, as the machine was told.
     declared: Option<Weight>,
-    /// What the router took on last, as the machine was told.
-    accepted: Weight,
+    /// How the router took the traffic on last, as the machine was told.
+    accepted: Split,
     /// How much live time that was not paused each stage has had.
     live: BTreeMap<usize, Duration>,
     /// Whether a promotion in place may have begun.
@@ -97,7 +97,7 @@ impl Book {
         if let (Reply::Applied(Ok(applied)), Action::Route { traffic, .. }) = (reply, action)
             && applied.accepted == *traffic
         {
-            self.accepted = traffic.canary;
+            self.accepted = traffic.split();
         }
     }
 
@@ -131,7 +131,7 @@ impl Book {
         // What somebody else did to the weight takes no verdict away: what is put back was judged.
         let arrives = matches!(before.phase(), Phase::Entering { changes: true, .. })
             && !matches!(after.phase(), Phase::Entering { .. });
-        if arrives && before.weight() != after.weight() {
+        if arrives && before.traffic().split() != after.traffic().split() {
             self.verdict = None;
         }
         let last = &after.report().last;
@@ -194,7 +194,7 @@ impl Book {
             return;
         }
         // What was judged is the weight that was taken on last, whatever others made of it since.
-        let (now, weight) = (world.now, self.accepted);
+        let (now, split) = (world.now, self.accepted);
         assert!(!rollout.status(now).paused, "rule 2: a raise while paused");
         let forward = matches!(
             rollout.phase(),
@@ -208,7 +208,8 @@ impl Book {
             rollout.phase(),
             Phase::Entering { forced: true, .. } | Phase::Retiring { going: true, .. }
         );
-        let judged = [weight, rollout.weight()].iter().all(|w| world.plan.is_measured_at(*w));
+        let splits = [split, rollout.traffic().split()];
+        let judged = splits.iter().all(|split| world.plan.is_measured_at(*split));
         if judged && !forced {
             let seen = self.verdict.unwrap_or_else(|| {
                 panic!("rule 2: {traffic} without any verdict: {}", story(rollout))
@@ -231,8 +232,8 @@ impl Book {
             || after.stage().is_some_and(|stage| stage > hold.stage);
         let said = matches!(event, Event::Command(_));
         // Where the policy accepts another weight, that one may leave nothing to measure.
-        let weights = [before.weight(), world.rollout.weight()];
-        if on && !said && weights.iter().all(|weight| world.plan.is_measured_at(*weight)) {
+        let splits = [before.traffic().split(), world.rollout.traffic().split()];
+        if on && !said && splits.iter().all(|split| world.plan.is_measured_at(*split)) {
             let ruling = self.left.map(|seen| seen.ruling);
             assert_eq!(ruling, Some(Ruling::GoOn), "rule 2: a stage is left: {}", story(before));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use canary_core::policy::{
     Check, Drift, GateSpec, How, Otherwise, Patience, Policy, PolicySpec, Stage, Then, WorkloadSpec,
 };
-use canary_core::value::{GateName, Weight};
+use canary_core::value::{GateName, Split, Weight};
 use proptest::prelude::*;
 
 /// A policy in its form, and what is rolled out with it.
@@ -33,11 +33,11 @@ impl Plan {
         Policy::from_spec(self.spec.clone()).unwrap()
     }
 
-    /// Tells whether metrics count at this weight, as far as the plan says so itself.
-    pub(crate) fn is_measured_at(&self, weight: Weight) -> bool {
+    /// Tells whether metrics count where the traffic is split so, as far as the plan says so itself.
+    pub(crate) fn is_measured_at(&self, split: Split) -> bool {
         let metric = |check: &Check| check.is_binding() && &*check.name != "switch";
-        (self.spec.hard_limit && weight.is_mixed())
-            || (weight > Weight::ZERO && self.spec.checks.iter().any(metric))
+        (self.spec.hard_limit && split.is_mixed())
+            || (split.reaches_canary() && self.spec.checks.iter().any(metric))
     }
 
     /// Tells whether stable itself takes the new version.
@@ -150,7 +150,7 @@ prop_compose! {
             spec.stages[0].mirror = Weight::percent(20);
         }
         spec.checks.extend(check);
-        spec.hard_limit = hard_limit && spec.stages.iter().any(|s| s.weight.is_mixed());
+        spec.hard_limit = hard_limit && spec.stages.iter().any(|s| s.split().is_mixed());
         spec.drift = drift;
         spec.no_data = Patience::new(seconds(30), silence);
         spec.progress = progress.map(|then| Patience::new(seconds(120), then));

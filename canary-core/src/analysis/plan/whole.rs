@@ -6,6 +6,7 @@ use super::gains::Gains;
 use super::{SeenIn, StageTraffic, smallest};
 use crate::analysis::{EvidenceLimits, Starts};
 use crate::policy::{Check, CheckKind, Evident, Policy};
+use crate::value::BySide;
 
 /// The longest hold that is looked for: a year.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
@@ -49,16 +50,14 @@ impl PlanTraffic {
         };
         let stages = policy.stages().iter().enumerate();
         let stages = stages
-            .filter(|(_, stage)| stage.weight.is_mixed() && check.applies_at(stage.weight))
-            .map(|(i, stage)| PlannedStage {
-                stage: i,
-                traffic: StageTraffic::new(
-                    stage.weight.fraction(),
-                    base,
-                    per_second,
-                    policy.every(),
-                ),
-                hold: stage.hold(),
+            .map(|(i, stage)| (i, stage, stage.split()))
+            .filter(|(_, _, split)| split.is_mixed() && check.applies_at(*split))
+            .map(|(i, stage, split)| {
+                let BySide { stable, canary } = split.shares();
+                let answered = per_second * (stable + canary);
+                let share = split.canary_share();
+                let traffic = StageTraffic::new(share, base, answered, policy.every());
+                PlannedStage { stage: i, traffic, hold: stage.hold() }
             });
         Some(Self {
             ratio: *ratio,

@@ -138,7 +138,7 @@ impl Applies {
     fn of(check: &Check, spec: &PolicySpec) -> Self {
         let mut applies = Self { nowhere: true, held_ms: Some(0) };
         for (i, stage) in spec.stages.iter().enumerate() {
-            if check.applies_at(stage.weight) {
+            if check.applies_at(stage.split()) {
                 applies.nowhere = false;
                 // A gate may take any time.
                 let next = spec.stages.get(i + 1);
@@ -148,7 +148,7 @@ impl Applies {
                 applies.add(stage, gated);
             }
         }
-        if check.applies_at(Weight::FULL) {
+        if check.applies_at(Weight::FULL.into()) {
             applies.hold(spec.promotion.keep_old_ms);
         }
         applies

@@ -100,11 +100,11 @@ fn one(path: &str, stage: &Stage, spec: &PolicySpec, found: &mut Found) {
 
 fn pass(path: &str, stage: &Stage, spec: &PolicySpec, found: &mut Found) {
     let owner = format!("stage `{}`", stage.name);
-    if !stage.pass.is_empty() && stage.weight == Weight::ZERO {
+    if !stage.pass.is_empty() && !stage.split().reaches_canary() {
         found.add(
             format!("{path}.pass"),
-            format!("{owner} cannot be passed: at 0% the canary has no requests to judge"),
-            "move `pass` to a stage above 0%, or ask a gate instead",
+            format!("{owner} cannot be passed: at 0% without a `mirror` the canary has no requests to judge"),
+            "move `pass` to a stage above 0%, give this one a `mirror`, or ask a gate instead",
         );
     }
     for limit in &stage.pass.limits {

@@ -33,7 +33,7 @@ impl Plan {
             objectives: Vec::new(),
             abs: Vec::new(),
             ranks: Vec::new(),
-            last_mixed: policy.stages().iter().rposition(|stage| stage.weight.is_mixed()),
+            last_mixed: policy.stages().iter().rposition(|stage| stage.split().is_mixed()),
             gates: policy.watched_gates().cloned().collect(),
             needs: vec![Vec::new()],
             pass: Vec::new(),

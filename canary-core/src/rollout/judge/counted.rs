@@ -5,7 +5,7 @@ use super::sight::{Said, Sight};
 use crate::analysis;
 use crate::policy::Evident;
 use crate::record::{Finding, Silent, Unweighed, Verdict};
-use crate::value::{BySide, Counts, Failure, FailureKind, Reading, Signal, Weight};
+use crate::value::{BySide, Counts, Failure, FailureKind, Reading, Signal, Split};
 
 /// Says what the evidence so far comes to.
 pub(super) fn evidence(sight: &Sight<'_>, i: usize) -> (Verdict, Finding) {
@@ -86,8 +86,8 @@ pub(super) fn objective(sight: &Sight<'_>, i: usize) -> (Verdict, Finding) {
 }
 
 /// Judges the built-in hard limit on this look's window.
-pub(super) fn hard_limit(weight: Weight, said: Said<'_>) -> (Verdict, Finding) {
-    if !weight.is_mixed() {
+pub(super) fn hard_limit(split: Split, said: Said<'_>) -> (Verdict, Finding) {
+    if !split.is_mixed() {
         return (Verdict::NotApplicable, Finding::Nothing);
     }
     let requests = match both_counts(said) {

@@ -11,13 +11,13 @@ use super::tracks::Track;
 use super::{Judge, Work, counted, fresh, measured_at};
 use crate::policy::{Policy, Quantile};
 use crate::record::{CheckResult, Finding, Judgement, Ruling, Silent, Verdict};
-use crate::value::{BySide, Failure, Measured, Query, Reading, Timestamp, Weight, Window, millis};
+use crate::value::{BySide, Failure, Measured, Query, Reading, Split, Timestamp, Window, millis};
 
 /// Says where the rollout stands when it is looked at.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::rollout) struct Look {
     pub(in crate::rollout) stage: usize,
-    pub(in crate::rollout) weight: Weight,
+    pub(in crate::rollout) split: Split,
     /// How much of the stage's hold is left before this look.
     pub(in crate::rollout) left: Duration,
     /// When nobody looked: what is measured of it counts for no hold.
@@ -88,13 +88,13 @@ impl Judge {
         }
         active.clear();
         for (check, memory) in policy.checks().iter().zip(&mut self.checks) {
-            active.push(check.applies_at(look.weight) && memory.begin(delay(check), now));
+            active.push(check.applies_at(look.split) && memory.begin(delay(check), now));
         }
         let covered =
             if queries.is_empty() { None } else { self.newly_covered(policy, &plan, look, until) };
-        let nothing_new = covered.is_none() && measured_at(policy, look.weight);
+        let nothing_new = covered.is_none() && measured_at(policy, look.split);
         let at_end = is_end(policy, look, covered);
-        self.remember(&plan, look.weight, at_end, &active, (answers, &states));
+        self.remember(&plan, look.split, at_end, &active, (answers, &states));
         let verdicts = self.verdicts(
             policy,
             &plan,
@@ -122,14 +122,14 @@ impl Judge {
             NeededBy::Check(i) => self.checks.get(i).is_some_and(|memory| memory.excused),
             NeededBy::Stage(_) => false,
         };
-        let applies = |n: &Need| n.applies_at(look.stage, look.weight) && !excused(n.by);
+        let applies = |n: &Need| n.applies_at(look.stage, look.split) && !excused(n.by);
         let is_needed = |needs: &[Need]| needs.iter().any(applies);
         let needed = self.tracks.iter().zip(&plan.needs).filter(|(_, needs)| is_needed(needs));
         let covered = needed.map(|(track, _)| (track.since(), track.cursor()));
         let (since, covered_to) = match covered.reduce(|a, b| (a.0.max(b.0), a.1.min(b.1))) {
             Some(by_all) => by_all,
             // A person has excused all that needs anything.
-            None if measured_at(policy, look.weight) => (self.covered_to, until),
+            None if measured_at(policy, look.split) => (self.covered_to, until),
             None => return None,
         };
         let window = Window::new(self.covered_to.max(since), covered_to);
@@ -147,7 +147,7 @@ impl Judge {
         &mut self,
         policy: &Policy,
         plan: &Plan,
-        (Look { stage, weight, .. }, at_end, nothing_new): (Look, bool, bool),
+        (Look { stage, split, .. }, at_end, nothing_new): (Look, bool, bool),
         active: &[bool],
         (answers, states): Answered<'_>,
         now: Timestamp,
@@ -168,7 +168,7 @@ impl Judge {
         } = self;
         let sight = Sight {
             plan,
-            weight,
+            split,
             now,
             fresh: fresh(policy),
             at_end,
@@ -188,7 +188,7 @@ impl Judge {
         };
         let mut verdicts = Verdicts::with_room_for(policy.checks().len() + 1);
         if policy.hard_limit() {
-            let (verdict, finding) = counted::hard_limit(weight, sight.said(0));
+            let (verdict, finding) = counted::hard_limit(split, sight.said(0));
             let consequence = hard_limit.take(&plan.hard_limit_rules, verdict, now);
             verdicts.push((&plan.hard_limit, false), (verdict, finding), &consequence);
         }
@@ -233,11 +233,11 @@ impl Judge {
             }
             (None, None) => None,
         };
-        let waits = self.passing && covered.is_none() && measured_at(policy, look.weight);
+        let waits = self.passing && covered.is_none() && measured_at(policy, look.split);
         let requests = said(answers, states, 0);
         let judgement = Judgement {
             stage: look.stage,
-            weight: look.weight,
+            weight: look.split.weight(),
             window: match requests {
                 Said::Fresh(measured) => measured.covered,
                 Said::Pending | Said::Failed(_) => {
@@ -328,7 +328,7 @@ fn p95(plan: &Plan, (answers, states): Answered<'_>) -> BySide<Option<f64>> {
 fn is_end(policy: &Policy, look: Look, covered: Option<Window>) -> bool {
     let passes = match covered {
         Some(window) => look.observed(window),
-        None if measured_at(policy, look.weight) => Duration::ZERO,
+        None if measured_at(policy, look.split) => Duration::ZERO,
         None => policy.every(),
     };
     look.left <= passes

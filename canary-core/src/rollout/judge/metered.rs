@@ -87,7 +87,7 @@ fn score(sight: &Sight<'_>, parts: &[(ScorePart, Place)]) -> Seen {
         let view = sight.view(*place);
         let read = |side| view.and_then(|view| view.read(&part.metric, side));
         // Where the plan gives stable no traffic, the last requests under way are nothing to compare with.
-        let stable = read(Side::Stable).filter(|_| sight.weight.is_mixed());
+        let stable = read(Side::Stable).filter(|_| sight.split.is_mixed());
         let canary = read(Side::Canary);
         let left_out = is_relative(part) && stable.is_none();
         known &= left_out || canary.is_some();
@@ -124,7 +124,7 @@ fn lack(sight: &Sight<'_>, metered: &Metered) -> Option<(Verdict, Finding)> {
         Read::One(place) => lack_of(sight, &metered.metric, *place, relative),
         Read::Score(parts) => {
             let lack = |(part, place): &(ScorePart, Place)| {
-                let compares = (relative || is_relative(part)) && sight.weight.is_mixed();
+                let compares = (relative || is_relative(part)) && sight.split.is_mixed();
                 lack_of(sight, &part.metric, *place, compares)
             };
             parts.iter().filter_map(lack).max_by_key(|(verdict, _)| gravity(*verdict))

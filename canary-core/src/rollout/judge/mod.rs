@@ -34,7 +34,7 @@ use crate::policy::{Check, CheckKind, HARD_LIMIT, Policy, Then, Tolerance};
 use crate::ports::Decision;
 use crate::record::{CheckResult, Finding, Verdict};
 use crate::rollout::CheckEvidence;
-use crate::value::{Counts, Failure, GateName, Query, Timestamp, Weight};
+use crate::value::{Counts, Failure, GateName, Query, Split, Timestamp};
 use gates::Word;
 use history::History;
 use memory::Memory;
@@ -216,7 +216,7 @@ impl Judge {
         &self,
         policy: &Policy,
         gate: &GateName,
-        Look { weight, .. }: Look,
+        Look { split, .. }: Look,
         now: Timestamp,
     ) -> Option<CheckResult> {
         let bears = |check: &Check| {
@@ -227,7 +227,7 @@ impl Judge {
             matches!(&check.kind, CheckKind::Gate { gate: of } if of == gate)
                 && check.is_binding()
                 && check.then == Then::RollBack
-                && check.applies_at(weight)
+                && check.applies_at(split)
                 && !bears(check)
                 && !memory.excused
                 && memory.has_begun(delay(check), now)
@@ -267,12 +267,12 @@ impl Judge {
         &'a self,
         policy: &Policy,
         plan: &'a Plan,
-        weight: Weight,
+        split: Split,
         now: Timestamp,
     ) -> Sight<'a> {
         Sight {
             plan,
-            weight,
+            split,
             now,
             fresh: fresh(policy),
             at_end: false,

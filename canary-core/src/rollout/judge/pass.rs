@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Judge, metered};
-use crate::policy::{PassLimit, Policy, Stage};
+use crate::policy::{PassLimit, Policy};
 use crate::value::{Side, Timestamp};
 
 /// Says what a stage's own requests do not show yet.
@@ -23,7 +23,8 @@ impl Judge {
     /// # Errors
     /// What they do not show yet, in words.
     pub(in crate::rollout) fn passed(&self, policy: &Policy, stage: usize) -> Result<(), Unmet> {
-        let Some(Stage { pass, weight, .. }) = policy.stages().get(stage) else { return Ok(()) };
+        let Some(stands) = policy.stages().get(stage) else { return Ok(()) };
+        let pass = &stands.pass;
         if pass.is_empty() {
             return Ok(());
         }
@@ -31,7 +32,7 @@ impl Judge {
             return Err(Unmet(vec!["the stage has not been looked at yet".to_owned()]));
         }
         let plan = self.plan(policy);
-        let sight = self.sight(policy, &plan, *weight, Timestamp::EPOCH);
+        let sight = self.sight(policy, &plan, stands.split(), Timestamp::EPOCH);
         let mut unmet = Vec::new();
         let requests =
             self.tracks.first().and_then(|track| track.stage.view().requests(Side::Canary));

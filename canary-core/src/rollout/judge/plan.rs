@@ -8,7 +8,7 @@ use super::memory::Rules;
 use crate::analysis::{CombinedLimits, EvidenceLimits, NonInferiorityLimits, Objective};
 use crate::policy::{Check, Comparison, Evident, Limit, Metric, ScorePart};
 use crate::record::Combination;
-use crate::value::{GateName, Query, Weight};
+use crate::value::{GateName, Query, Split, Weight};
 
 /// Says where each check finds what it looks at.
 #[derive(Debug)]
@@ -190,13 +190,13 @@ impl Metered {
 
 impl Need {
     /// Tells whether the plan gives the signal that is needed any traffic.
-    pub(super) fn applies_at(&self, stage: usize, weight: Weight) -> bool {
+    pub(super) fn applies_at(&self, stage: usize, split: Split) -> bool {
         let here = match self.by {
             NeededBy::Stage(needing) => needing == stage,
             NeededBy::HardLimit | NeededBy::Check(_) => true,
         };
-        here && weight >= self.from
-            && (weight.is_mixed() || (weight == Weight::FULL && !self.compares))
+        here && split.weight() >= self.from
+            && (split.is_mixed() || (split.reaches_canary() && !self.compares))
     }
 }
 

@@ -6,14 +6,14 @@ use super::sight::{Said, said};
 use super::tally::{Tally, View};
 use super::{Judge, ab};
 use crate::record::Verdict;
-use crate::value::{BySide, Measured, Reading, Weight, millis};
+use crate::value::{BySide, Measured, Reading, Split, millis};
 
 impl Judge {
     /// Adds what is new to all that looks back on more than one look.
     pub(super) fn remember(
         &mut self,
         plan: &Plan,
-        weight: Weight,
+        split: Split,
         at_end: bool,
         active: &[bool],
         (answers, states): Answered<'_>,
@@ -29,7 +29,7 @@ impl Judge {
             }
         }
         for (history, plan) in self.histories.iter_mut().zip(&plan.histories) {
-            if weight >= plan.from
+            if split.weight() >= plan.from
                 && plan.delayed.is_none_or(is_active)
                 && let Some(measured) = fresh(plan.track)
             {
@@ -44,7 +44,7 @@ impl Judge {
                     .iter_mut()
                     .for_each(|sum| sum.add(*served));
             }
-            if weight.is_mixed() {
+            if split.is_mixed() {
                 self.weigh(plan, check, &fresh);
                 self.rank(plan, check, &fresh);
                 if at_end {

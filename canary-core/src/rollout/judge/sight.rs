@@ -12,12 +12,12 @@ use super::tally::{Tally, View};
 use super::tracks::{State, Track};
 use super::weigh::{Acquittal, Weighing};
 use crate::record::{Combination, Finding, PartResult, Verdict};
-use crate::value::{Counts, Failure, Measured, Timestamp, Weight};
+use crate::value::{Counts, Failure, Measured, Split, Timestamp};
 
 /// Shows what was measured now, and what is remembered.
 pub(super) struct Sight<'a> {
     pub(super) plan: &'a Plan,
-    pub(super) weight: Weight,
+    pub(super) split: Split,
     pub(super) now: Timestamp,
     /// How old a gate's word may be.
     pub(super) fresh: Duration,
@@ -72,7 +72,7 @@ impl<'a> Sight<'a> {
             Node::Objective(_) if !self.applies(false) => NOT_APPLICABLE,
             Node::Objective(i) => counted::objective(self, *i),
             Node::Evidence(_) | Node::AsGood(_) | Node::Ab(_) | Node::Ranks(_)
-                if !self.weight.is_mixed() =>
+                if !self.split.is_mixed() =>
             {
                 NOT_APPLICABLE
             }
@@ -94,7 +94,7 @@ impl<'a> Sight<'a> {
 
     /// Tells whether the plan gives what a metric looks at any traffic.
     fn applies(&self, compares: bool) -> bool {
-        self.weight.is_mixed() || (self.weight == Weight::FULL && !compares)
+        self.split.is_mixed() || (self.split.reaches_canary() && !compares)
     }
 
     fn combine(&self, how: Combination, parts: &[Node], negated: bool) -> (Verdict, Finding) {

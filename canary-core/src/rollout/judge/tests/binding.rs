@@ -80,8 +80,8 @@ proptest! {
         if compares {
             bench.enter(1);
         }
-        prop_assert!(!measured_at(&bench.policy, bench.weight()));
-        prop_assert!(!judged_at(&bench.policy, bench.weight()));
+        prop_assert!(!measured_at(&bench.policy, bench.split()));
+        prop_assert!(!judged_at(&bench.policy, bench.split()));
         for answers in looks {
             let judged = look(&mut bench, answers);
             prop_assert_eq!(verdict(&judged, "x"), Verdict::NotApplicable);
@@ -140,7 +140,7 @@ fn the_hard_limit_takes_the_canary_back_at_once() {
     assert_eq!(ruling(&bench.failing(49)), Ruling::GoOn);
     assert_eq!(ruling(&bench.failing(50)), Ruling::RollBack);
     bench.enter(1);
-    assert!(!measured_at(&bench.policy, Weight::FULL));
+    assert!(!measured_at(&bench.policy, Weight::FULL.into()));
     assert_eq!(ruling(&bench.failing(50)), Ruling::GoOn);
 }
 

@@ -21,8 +21,8 @@ use super::{Judge, Judged, Look};
 use crate::policy::{Check, Policy, PolicySpec, Stage};
 use crate::record::{CheckResult, Ruling, Verdict};
 use crate::value::{
-    Buckets, Counts, Failure, FailureKind, Measured, Query, Reading, Signal, Timestamp, Weight,
-    Window,
+    Buckets, Counts, Failure, FailureKind, Measured, Query, Reading, Signal, Split, Timestamp,
+    Weight, Window,
 };
 
 pub(super) const INTERVAL: Duration = Duration::from_secs(10);
@@ -78,12 +78,12 @@ impl Bench {
         Self { policy, judge, now, stage: 0, left, blind: None }
     }
 
-    pub(super) fn weight(&self) -> Weight {
-        self.policy.stages()[self.stage].weight
+    pub(super) fn split(&self) -> Split {
+        self.policy.stages()[self.stage].split()
     }
 
     pub(super) fn here(&self) -> Look {
-        Look { stage: self.stage, weight: self.weight(), left: self.left, blind: self.blind }
+        Look { stage: self.stage, split: self.split(), left: self.left, blind: self.blind }
     }
 
     /// Enters a stage whose weight stands at once.

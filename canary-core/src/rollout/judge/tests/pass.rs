@@ -71,8 +71,8 @@ fn the_next_stage_begins_with_its_first_look_and_with_nothing() {
 fn a_stage_that_must_show_something_is_measured_and_waits_for_it() {
     let policy = Policy::from_spec(with_pass()).unwrap();
     assert!(policy.is_judged());
-    assert!(crate::rollout::judge::measured_at(&policy, Weight::FULL));
-    assert!(!crate::rollout::judge::measured_at(&policy, Weight::percent(10)));
+    assert!(crate::rollout::judge::measured_at(&policy, Weight::FULL.into()));
+    assert!(!crate::rollout::judge::measured_at(&policy, Weight::percent(10).into()));
     let mut bench = Bench::with(with_pass());
     let judged = bench.look(|signal| match signal {
         Signal::Requests => both(&counts(100, 0)),
