@@ -102,7 +102,8 @@ impl Rollout {
     /// Lets a span of time count for no hold, whatever is measured of it later.
     pub(super) fn nobody_looked(&mut self, span: Window) {
         if !span.is_empty() {
-            let after = self.state.blind.map_or(span.after, |earlier| earlier.after);
+            let after =
+                self.state.blind.map_or(span.after, |earlier| earlier.after.min(span.after));
             self.state.blind = Some(Window::new(after, span.until));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use canary_core::policy::{Check, Drift, How, PolicySpec, Stage};
+use canary_core::policy::{Check, Drift, GateSpec, How, PolicySpec, Stage};
 use canary_core::record::Outcome;
 use canary_core::rollout::{Action, CommandKind, Phase};
 use canary_core::value::{FailureKind, Weight};
@@ -50,6 +50,36 @@ fn what_somebody_made_of_the_route_may_be_what_it_shall_stay() {
     ] {
         next.make(&mut world);
     }
+    world.finish();
+    at_the_end(&world);
+}
+
+/// A pause ends just before the bake begins, at the traffic that stands: what was lived before counts for no bake, with
+/// or without the pause.
+#[test]
+fn a_pause_before_the_bake_makes_it_no_shorter() {
+    let mut spec = PolicySpec::new("shop");
+    spec.every_ms = 10_000;
+    spec.settle_ms = 0;
+    spec.stages.push(Stage::new("at-100", Weight::FULL, Duration::ZERO));
+    spec.stages[0].gates.push("oncall".parse().unwrap());
+    spec.gates.insert("oncall".parse().unwrap(), GateSpec::approval());
+    spec.checks.push(Check::above("errors", "error_rate", 0.05));
+    spec.hard_limit = false;
+    spec.promotion.keep_old_ms = 20_000;
+    let plan = Plan { spec, workload: false, bad_from: None, closed: None };
+    let mut world = World::start(&plan);
+    let stands = |world: &World| {
+        world.rollout.asked().is_some() && world.open.is_empty() && world.saving.is_none()
+    };
+    while !stands(&world) {
+        assert!(world.go_on());
+    }
+    world.pass(Duration::from_secs(6));
+    world.command(CommandKind::Pause, None);
+    world.pass(Duration::from_secs(1));
+    world.command(CommandKind::Resume, None);
+    world.command(CommandKind::Approve { gate: "oncall".parse().unwrap() }, None);
     world.finish();
     at_the_end(&world);
 }
