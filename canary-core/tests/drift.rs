@@ -6,6 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use canary_core::policy::{Drift, GateSpec, How, Policy, PolicySpec, Stage};
+use canary_core::ports::Progress;
 use canary_core::rollout::{CommandKind, Event};
 use canary_core::value::{FailureKind, Measured, Traffic, Weight};
 use support::{Bench, policy, s};
@@ -184,4 +185,47 @@ fn what_runs_the_versions_may_fail_some_times_and_hopeless_calls_fewer() {
             assert_eq!(given_up, tries == most, "{call}: {kind:?} for the {tries}th time");
         }
     }
+}
+
+#[test]
+fn on_the_way_back_what_runs_the_versions_is_asked_until_it_does_it() {
+    let mut bench = Bench::with_workload(plan(|spec| spec.promotion.how = How::InPlace));
+    bench.go_on_until(|bench| bench.opened("make the new version"));
+    bench.command(CommandKind::Abort { reason: "smoke".to_owned() });
+    for tries in 1..=20 {
+        bench.go_on_until(|bench| bench.opened("make the old version"));
+        bench.work_fails(if tries % 2 == 0 { FailureKind::Invalid } else { FailureKind::Denied });
+        assert_eq!(bench.rollout.phase().name(), "rolling_back", "after {tries}");
+        bench.saved_latest();
+        assert!(!bench.opened("make the old version"), "at once after {tries}");
+    }
+}
+
+#[test]
+fn a_weight_that_is_put_back_while_the_next_is_entered_needs_a_ready_canary_anew() {
+    let mut bench = Bench::with_workload(plan(|spec| spec.drift = Drift::PutBack));
+    let raises = |bench: &Bench| bench.opened("route 100%");
+    bench.go_on_until(raises);
+    bench.route_fails(FailureKind::Unavailable);
+    bench.now = bench.now + s(1);
+    bench.seen(Weight::percent(20));
+    bench.saved_latest();
+    assert!(bench.opened("make the canary ready"), "{:?}", bench.open);
+    assert!(!raises(&bench), "{:?}", bench.open);
+}
+
+#[test]
+fn a_route_that_others_change_while_a_version_goes_is_put_back_before_our_marks_come_off() {
+    let mut bench = Bench::with_workload(plan(|spec| spec.drift = Drift::PutBack));
+    bench.go_on_until(|bench| bench.opened("retire"));
+    bench.now = bench.now + s(1);
+    bench.seen(Weight::percent(30));
+    assert!(bench.opened("route 0%"), "{:?}", bench.open);
+    // It is gone, and still something is sent to it: that is not the end yet.
+    bench.progressed(Progress::Done);
+    assert_eq!(bench.rollout.phase().name(), "retiring");
+    bench.route_ok();
+    bench.go_on_until(|bench| bench.opened("retire"));
+    bench.progressed(Progress::Done);
+    assert_eq!(bench.rollout.phase().name(), "releasing");
 }

@@ -4,6 +4,7 @@
 mod support;
 
 use canary_core::policy::{How, Policy, PolicySpec, Stage};
+use canary_core::ports::Readiness;
 use canary_core::rollout::{CommandKind, Waiting};
 use canary_core::value::Weight;
 use support::{Bench, policy, raising, s};
@@ -152,4 +153,15 @@ fn the_end_waits_for_a_verdict_as_every_weight_does() {
     bench.now = bench.now + s(600);
     bench.command(CommandKind::Approve { gate: "oncall".parse().unwrap() });
     assert_eq!(waiting(&bench), Waiting::Verdict);
+}
+
+#[test]
+fn a_canary_that_is_not_ready_is_waited_for_by_its_own_words() {
+    let mut bench = Bench::with_workload(plan(|_| {}));
+    bench.go_on_until(|bench| bench.opened("make the canary ready"));
+    bench.ready(Readiness::waiting("no node is free"));
+    assert_eq!(waiting(&bench), Waiting::Canary("no node is free".to_owned()));
+    bench.go_on_until(|bench| bench.opened("make the canary ready"));
+    bench.ready(Readiness::ready_for(Weight::percent(50)));
+    assert_ne!(waiting(&bench), Waiting::Canary("no node is free".to_owned()));
 }
