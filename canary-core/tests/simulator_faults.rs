@@ -172,6 +172,18 @@ fn a_weight_that_somebody_sets_is_seen_and_the_route_really_had_it() {
         "{}",
         trace.report().to_markdown()
     );
+    // The route is looked at as often as the driver does it, long before the next weight is asked for.
+    assert_eq!(trace.weight_at("6m"), Weight::percent(10));
+}
+
+#[test]
+fn a_weight_that_somebody_sets_is_seen_once_the_route_can_be_read_again() {
+    let trace = simulation()
+        .fault("5m", Fault::routed_by_hand(Weight::percent(80)))
+        .fault("5m", Port::Router.hangs_for("90s"))
+        .run_traced();
+    assert_eq!(trace.weight_at("6m"), Weight::percent(80));
+    assert_eq!(trace.weight_at("8m"), Weight::percent(10));
 }
 
 #[test]

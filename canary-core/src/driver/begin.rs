@@ -330,7 +330,7 @@ impl Parts {
                 spread: self.share.map_or(0, |_| Share::spread(rollout.id())),
             },
             observers: Observers::new(rollout.id(), self.observers),
-            looks: Looks::every(rollout.policy().every()),
+            looks: Looks::every(rollout.policy().route_looks()),
             rollout,
             clock,
             #[cfg(feature = "json")]

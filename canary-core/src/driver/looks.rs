@@ -12,8 +12,7 @@ use crate::value::EffectId;
 /// How long the router may take for a look.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Says when the route is next looked at: as often as the metrics are, but no more than every ten seconds and no less
-/// than every minute.
+/// Says when the route is next looked at.
 #[derive(Debug)]
 pub(super) struct Looks {
     every: Duration,
@@ -22,8 +21,7 @@ pub(super) struct Looks {
 }
 
 impl Looks {
-    pub(super) fn every(every: Duration) -> Self {
-        let every = every.clamp(Duration::from_secs(10), Duration::from_secs(60));
+    pub(super) const fn every(every: Duration) -> Self {
         Self { every, next: None }
     }
 

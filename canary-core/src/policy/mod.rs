@@ -270,6 +270,12 @@ impl Policy {
         Duration::from_millis(self.spec.rollback_within_ms)
     }
 
+    /// Returns how often the route is looked at, so that what others do to it is noticed: as often as the metrics are, but
+    /// no more than every ten seconds and no less than every minute.
+    pub(crate) fn route_looks(&self) -> Duration {
+        self.every().clamp(Duration::from_secs(10), Duration::from_secs(60))
+    }
+
     /// Returns the time in which both versions have something to answer, if all goes well.
     #[must_use]
     pub fn mixed_time(&self) -> Duration {

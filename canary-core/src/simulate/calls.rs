@@ -52,6 +52,17 @@ impl<F: FnMut(&Record)> Run<'_, F> {
         }
     }
 
+    /// Shows the holder the route, until what others did to it is no news any more.
+    pub(super) fn look_at_route(&mut self) {
+        let observed = self.world.observe(self.now);
+        let fails = self.mishap(Port::of(&Action::Observe)).is_some();
+        // Whoever takes the rollout up looks at the route by itself.
+        let Some(holder) = self.processes.last_mut() else { return };
+        if fails || holder.see(observed, self.now) {
+            self.place(self.now + self.plan.policy.route_looks(), What::Looks);
+        }
+    }
+
     pub(super) fn reply(&mut self, process: usize, call: &Call, reply: Reply) {
         if reply.is_fenced() {
             return self.stop(process);

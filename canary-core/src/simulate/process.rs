@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Simulation;
+use crate::ports::Observed;
 use crate::rollout::{Begin, Effect, Event, Rollout, Snapshot};
 use crate::value::{RolloutId, Timestamp};
 
@@ -70,6 +71,14 @@ impl Process {
 
     pub(super) fn step(&mut self, event: Event, now: Timestamp, effects: &mut Vec<Effect>) {
         self.rollout.step_into(event, shifted(now, self.ahead_ms), effects);
+    }
+
+    /// Is shown the route; tells whether that is news to it.
+    pub(super) fn see(&mut self, observed: Observed, now: Timestamp) -> bool {
+        let news = observed.traffic != *self.rollout.traffic();
+        let began = shifted(now, self.ahead_ms);
+        self.inbox.push_back(Event::Observed { observed, began });
+        news
     }
 
     /// Returns when it wants to be told that time has passed.

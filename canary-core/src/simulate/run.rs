@@ -58,6 +58,8 @@ pub(super) enum What {
     Saves(usize, u64),
     /// A process gives up waiting for the store.
     NotSaved(usize, u64, Failure),
+    /// The route is looked at, as the driver does every now and then.
+    Looks,
     /// The fault at this position begins.
     Fault(usize),
     /// The process dies.
@@ -191,6 +193,7 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
             }
             What::Saves(process, rev) => self.save(process, rev),
             What::NotSaved(process, rev, failure) => self.persisted(process, rev, Err(failure)),
+            What::Looks => self.look_at_route(),
             What::Fault(position) => self.begin_fault(position),
             What::Dies(down) => {
                 self.processes.pop();
@@ -205,7 +208,10 @@ impl<'a, F: FnMut(&Record)> Run<'a, F> {
         match &fault.0 {
             // Looked up by each call.
             Kind::Calls { .. } => {}
-            Kind::Routed(traffic) => self.world.route_by_hand(traffic, self.now),
+            Kind::Routed(traffic) => {
+                self.world.route_by_hand(traffic, self.now);
+                self.place(self.now + self.plan.policy.route_looks(), What::Looks);
+            }
             Kind::Frozen { for_ms, replaced } => {
                 let until = self.now + Duration::from_millis(*for_ms);
                 if let Some(holder) = self.processes.last_mut() {
