@@ -9,5 +9,5 @@ mod key;
 mod state;
 mod world;
 
-pub use state::{Move, Rollouts, State};
+pub use state::{Move, Rollouts, Saved, State};
 pub use world::Budget;

@@ -15,7 +15,7 @@ use canary_core::value::{
 use stateright::{Model, Property};
 
 use crate::key::key;
-use crate::world::{Budget, Holder, Route};
+use crate::world::{Budget, Holder, Route, Stored};
 
 const T0: Timestamp = Timestamp::from_millis(1_000_000);
 
@@ -41,8 +41,9 @@ pub struct State {
     now: Timestamp,
     holders: Vec<Holder>,
     route: Route,
-    /// The stored state and its revision.
-    store: Option<(u64, Snapshot)>,
+    store: Option<Stored>,
+    /// How many holders there have been.
+    held: u8,
     /// Whether the last look that it knows of was good.
     stored_good: bool,
     /// Raises that were sent by holders that died or froze: they may still arrive.
@@ -71,8 +72,8 @@ impl Hash for State {
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a path is read by people")]
 pub enum Move {
-    /// A holder's save arrives at the store, or fails.
-    Save(usize, bool),
+    /// A holder's save arrives at the store, or not, or so that nobody tells.
+    Save(usize, Saved),
     /// A holder's oldest call is answered: well, or with a failure.
     Answer(usize, bool),
     /// A holder's measurement shows a bad canary, or nothing.
@@ -89,6 +90,18 @@ pub enum Move {
     Abort(usize),
     /// A raise of a holder that died or froze arrives.
     Land,
+}
+
+/// What becomes of a save.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a path is read by people")]
+pub enum Saved {
+    /// It is stored.
+    Well,
+    /// It is not.
+    Not,
+    /// It is, and its answer is lost.
+    Untold,
 }
 
 impl State {
@@ -143,23 +156,32 @@ impl State {
         }
     }
 
-    fn save(&mut self, i: usize, well: bool) {
+    fn save(&mut self, i: usize, saved: Saved) {
         let Some((rev, snapshot)) = self.holders[i].saving.take() else { return };
-        let at = self.store.as_ref().map_or(0, |(at, _)| *at);
-        let holder = &mut self.holders[i];
-        if well && at != holder.revision {
-            // Somebody else holds the rollout: the driver ends.
-            holder.fenced = true;
-            return;
-        }
-        if well {
-            holder.revision = at + 1;
-            holder.durable = effects_of(&snapshot);
-            self.store = Some((at + 1, snapshot));
+        let well = saved == Saved::Well;
+        if saved != Saved::Not {
+            if !self.holds(i) {
+                // Somebody else holds the rollout: the driver ends, once it is told.
+                self.holders[i].fenced = well;
+                return;
+            }
+            let holder = &mut self.holders[i];
+            let revision = self.store.as_ref().map_or(0, |stored| stored.revision) + 1;
+            if well {
+                (holder.revision, holder.durable) = (revision, effects_of(&snapshot));
+            }
+            self.store = Some(Stored { revision, by: holder.name, snapshot });
             self.stored_good = holder.good;
         }
         let failed = Failure::new(FailureKind::Unavailable, "no luck");
         self.step(i, Event::Persisted { rev, result: if well { Ok(()) } else { Err(failed) } });
+    }
+
+    /// Tells whether the store is as a holder left or found it: what it saved itself is its own, told or not.
+    fn holds(&self, i: usize) -> bool {
+        let (revision, name) = (self.holders[i].revision, self.holders[i].name);
+        let theirs = |stored: &&Stored| stored.revision != revision && stored.by != name;
+        self.store.as_ref().filter(theirs).is_none()
     }
 
     fn answer(&mut self, i: usize, well: bool) {
@@ -179,8 +201,7 @@ impl State {
     fn done(&mut self, i: usize, call: &Call, action: &Action) -> Option<Reply> {
         Some(match action {
             Action::Route { traffic, at } => {
-                let at_revision = self.store.as_ref().map_or(0, |(at, _)| *at);
-                if at.is_some() && at_revision != self.holders[i].revision {
+                if at.is_some() && !self.holds(i) {
                     self.holders[i].fenced = true;
                     return None;
                 }
@@ -208,7 +229,7 @@ impl State {
         if raised && call.order() < latest {
             self.broken = Some("rule 7: an old call took effect");
         }
-        let holds = self.store.as_ref().map(|(_, stored)| stored.epoch());
+        let holds = self.store.as_ref().map(|stored| stored.snapshot.epoch());
         if raised && holds > Some(call.epoch) && latest.0 > call.epoch {
             self.broken = Some("rule 9: a holder that was replaced raised");
         }
@@ -224,16 +245,15 @@ impl State {
 
     /// Somebody takes the rollout up from the store; without anything stored there is nothing to take up.
     fn take_up(&mut self, policy: &Arc<Policy>) {
-        let Some((revision, snapshot)) = self.store.clone() else { return };
+        let Some(Stored { revision, snapshot, .. }) = self.store.clone() else { return };
         let durable = effects_of(&snapshot);
-        // Holders are told apart by when they began.
-        self.now = self.now + std::time::Duration::from_millis(1);
         let Ok(rollout) = Rollout::restore(snapshot, Arc::clone(policy)) else {
             self.broken = Some("rule 3: what was saved cannot be taken up");
             return;
         };
-        let holder = Holder { revision, durable, good: self.stored_good, ..Holder::of(rollout) };
-        self.holders.push(holder);
+        self.held += 1;
+        let holder = Holder::of(self.held, rollout);
+        self.holders.push(Holder { revision, durable, good: self.stored_good, ..holder });
         let i = self.holders.len() - 1;
         let stood = self.holders[i].rollout.phase().stage();
         self.step(i, Event::Restored);
@@ -250,8 +270,9 @@ impl State {
 }
 
 impl Holder {
-    fn of(rollout: Rollout) -> Self {
+    fn of(name: u8, rollout: Rollout) -> Self {
         Self {
+            name,
             rollout,
             saving: None,
             open: Vec::new(),
@@ -316,9 +337,10 @@ impl Model for Rollouts {
         let (rollout, effects) = Rollout::start(id, Arc::clone(&self.policy), T0);
         let mut state = State {
             now: T0,
-            holders: vec![Holder::of(rollout)],
+            holders: vec![Holder::of(0, rollout)],
             route: Route::default(),
             store: None,
+            held: 0,
             stored_good: false,
             late: Vec::new(),
             left: self.budget,
@@ -347,9 +369,9 @@ impl Model for Rollouts {
                 continue;
             }
             if holder.saving.is_some() {
-                moves.push(Move::Save(i, true));
+                moves.push(Move::Save(i, Saved::Well));
                 if left.faults > 0 {
-                    moves.push(Move::Save(i, false));
+                    moves.extend([Saved::Not, Saved::Untold].map(|saved| Move::Save(i, saved)));
                 }
             }
             if let Some((_, action)) = holder.open.first() {
@@ -377,11 +399,11 @@ impl Model for Rollouts {
     fn next_state(&self, last: &State, next: Move) -> Option<State> {
         let mut state = last.clone();
         match next {
-            Move::Save(i, well) => {
-                if !well {
+            Move::Save(i, saved) => {
+                if saved != Saved::Well {
                     Budget::take(&mut state.left.faults);
                 }
-                state.save(i, well);
+                state.save(i, saved);
             }
             Move::Answer(i, well) => {
                 if !well {
@@ -440,11 +462,15 @@ impl Model for Rollouts {
             Property::always(
                 "rule 1: rolled back means nothing at the canary",
                 |_, state: &State| {
-                    !state.holders.iter().any(|holder| {
-                        holder.lives()
-                            && state.late.is_empty()
-                            && matches!(holder.rollout.outcome(), Some(Outcome::RolledBack { .. }))
-                    }) || state.route.traffic == Traffic::all_stable()
+                    // An end that is not saved is told to nobody: who woke up too late will never save it.
+                    let rolled_back = |holder: &Holder| {
+                        let outcome = holder.rollout.outcome();
+                        matches!(outcome, Some(Outcome::RolledBack { .. }))
+                            && holder.lives()
+                            && holder.rollout.is_settled()
+                    };
+                    !(state.late.is_empty() && state.holders.iter().any(rolled_back))
+                        || state.route.traffic == Traffic::all_stable()
                 },
             ),
             Property::eventually("rule 5: every path comes to an end", |_, state: &State| {

@@ -72,9 +72,20 @@ impl Route {
     }
 }
 
+/// What the store holds of the rollout.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) revision: u64,
+    /// The name of the holder that saved it.
+    pub(crate) by: u8,
+    pub(crate) snapshot: Snapshot,
+}
+
 /// A process that holds the rollout, or believes so.
 #[derive(Clone, Debug)]
 pub(crate) struct Holder {
+    /// No other holder is called so, though two may begin in the same millisecond from the same state.
+    pub(crate) name: u8,
     pub(crate) rollout: Rollout,
     pub(crate) saving: Option<(u64, Snapshot)>,
     pub(crate) open: Vec<(Call, Action)>,

@@ -272,6 +272,7 @@ impl Policy {
 
     /// Returns how often the route is looked at, so that what others do to it is noticed: as often as the metrics are, but
     /// no more than every ten seconds and no less than every minute.
+    #[cfg(any(feature = "driver", feature = "simulate"))]
     pub(crate) fn route_looks(&self) -> Duration {
         self.every().clamp(Duration::from_secs(10), Duration::from_secs(60))
     }

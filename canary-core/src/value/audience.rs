@@ -142,6 +142,18 @@ mod tests {
     }
 
     #[test]
+    fn a_user_s_place_never_changes_and_is_the_first_share_that_leaves_it_out() {
+        for (key, at) in [("", 6203), ("ana", 3514), ("user-42", 8355), ("ü", 7258)] {
+            assert_eq!(place(key), u64::from(at), "{key}");
+            let side = |share| {
+                let weight = Weight::from_basis_points(share).unwrap();
+                Audience::by("user").side(&User::new(key), weight)
+            };
+            assert_eq!((side(at), side(at + 1)), (Side::Stable, Side::Canary), "{key}");
+        }
+    }
+
+    #[test]
     fn the_invited_come_first_and_leave_at_zero() {
         let audience = Audience::by("user")
             .always(Member::EmailDomain("example.com".to_owned()))

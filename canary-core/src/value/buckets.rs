@@ -164,6 +164,8 @@ mod tests {
         assert_eq!(buckets.quantile(0.95), Some(32.5));
         assert_eq!(buckets.quantile(1.0), Some(40.0));
         assert_eq!(Buckets::default().quantile(0.5), None);
+        let none_fast = Buckets::new(vec![10.0, 20.0], vec![0, 4, 0]).unwrap();
+        assert_eq!(none_fast.quantile(0.0), Some(10.0));
     }
 
     #[test]

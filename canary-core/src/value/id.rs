@@ -229,6 +229,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_version_is_the_router_s_own_text() {
+        assert_eq!(Version::new("71.3").as_str(), "71.3");
+    }
+
+    #[test]
     fn names_are_plain_and_say_what_is_wrong() {
         assert!("checkout-42".parse::<RolloutId>().is_ok());
         assert!("shop/checkout".parse::<Target>().is_ok());

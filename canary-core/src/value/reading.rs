@@ -326,6 +326,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_shape_has_a_name_of_its_own() {
+        let counts = Reading::Counts(Counts::default());
+        let buckets = Reading::Buckets(Buckets::default());
+        let all = [Reading::NoData, Reading::NotFinite, Reading::Value(1.0), counts, buckets];
+        let names = ["no data", "no finite number", "a value", "counts", "buckets"];
+        assert_eq!(all.map(|reading| reading.shape()), names);
+    }
+
+    #[test]
     fn impossible_counts_are_refused() {
         assert!(Counts::new(3, 4).is_err());
         assert!(Buckets::new(vec![1.0, 1.0], vec![0, 0, 0]).is_err());

@@ -153,7 +153,8 @@ mod tests {
                 let by_account = plain.clone().with_audience(Audience::by("account"));
                 let with_header = plain.clone().with_header(header.clone());
                 let mirrored = with_header.clone().with_mirror(Weight::percent(5));
-                [plain, by_user, by_account, with_header, mirrored]
+                let for_account = by_account.clone().with_mirror(Weight::percent(7));
+                [plain, by_user, by_account, with_header, mirrored, for_account]
             })
             .collect();
         for a in &all {
@@ -161,6 +162,7 @@ mod tests {
                 let both = a.meet(b);
                 assert!(both.is_within(a) && both.is_within(b), "{both} of {a} and {b}");
                 assert!(!b.is_within(a) || both == *b || both == *a, "{both} of {a} and {b}");
+                assert_eq!(both.mirror, a.mirror.min(b.mirror), "{both} of {a} and {b}");
             }
         }
     }

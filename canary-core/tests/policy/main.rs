@@ -7,3 +7,4 @@ mod evidence;
 mod modes;
 mod refusals;
 mod whole;
+mod words;
