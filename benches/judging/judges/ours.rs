@@ -19,7 +19,8 @@ impl Ours {
     pub(crate) fn new() -> Self {
         // All of the stages are below 100 %.
         let mixed = TICK.saturating_mul(u32::try_from(TICKS).unwrap_or(u32::MAX));
-        let limits = EvidenceLimits::new(1.25, 0.01, Starts::over(mixed));
+        let limits = EvidenceLimits::new(1.25, 0.01, Starts::over(mixed))
+            .expect("the defaults are no impossible limits");
         Self { limits, state: EvidenceState::default(), seen_to: Timestamp::EPOCH }
     }
 }

@@ -5,9 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Evidence;
 use super::evidence::raise;
 use super::log::weighted_sum;
+use super::{Evidence, InvalidLimits};
 
 /// How many parts there may be.
 const MOST: usize = 32;
@@ -22,31 +22,22 @@ pub struct CombinedLimits {
     ln_odds: f64,
 }
 
-/// Tells that numbers cannot be weights.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidWeights {
-    /// Too few or too many.
-    #[error("{0} parts cannot be combined: expected 1 to {MOST}")]
-    Number(usize),
-    /// A weight that weighs nothing.
-    #[error("a weight must be finite and above 0; {0} is not")]
-    Weight(f64),
-}
-
 impl CombinedLimits {
     /// Takes the parts' weights, of which only the proportions matter, and the probability of ever convicting an
     /// innocent canary.
     ///
     /// # Errors
-    /// [`InvalidWeights`] unless there are 1 to 32 of them, all finite and above 0.
-    pub fn new(weights: &[f64], false_alarm: f64) -> Result<Self, InvalidWeights> {
-        if !(1..=MOST).contains(&weights.len()) {
-            return Err(InvalidWeights::Number(weights.len()));
+    /// [`InvalidLimits`] unless there are 1 to 32 weights, each between 1e-100 and 1e100, and the probability lies
+    /// between 0 and 1.
+    #[expect(clippy::cast_precision_loss, reason = "a number of parts")]
+    pub fn new(weights: &[f64], false_alarm: f64) -> Result<Self, InvalidLimits> {
+        let (parts, few) = (weights.len(), (1..=MOST).contains(&weights.len()));
+        InvalidLimits::unless(few, "the number of parts", parts as f64, "1 to 32")?;
+        for weight in weights {
+            let possible = (1e-100..=1e100).contains(weight);
+            InvalidLimits::unless(possible, "a weight", *weight, "1e-100 to 1e100")?;
         }
-        if let Some(wrong) = weights.iter().find(|weight| !(weight.is_finite() && **weight > 0.0)) {
-            return Err(InvalidWeights::Weight(*wrong));
-        }
+        InvalidLimits::unless_probability("the false-alarm probability", false_alarm)?;
         // By the largest first, so that their sum is finite.
         let largest = weights.iter().copied().fold(0.0, f64::max);
         let sum: f64 = weights.iter().map(|weight| weight / largest).sum();
@@ -54,7 +45,7 @@ impl CombinedLimits {
         for (mine, weight) in all.iter_mut().zip(weights) {
             *mine = weight / largest / sum;
         }
-        Ok(Self { weights: all, parts: weights.len(), ln_odds: -libm::log(false_alarm) })
+        Ok(Self { weights: all, parts, ln_odds: -libm::log(false_alarm) })
     }
 
     /// Weighs this many parts equally, given the odds that convict as a logarithm.

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::bet::Bet;
 use super::log::{add_exp, log_mass, mean_exp_plus};
 use super::window::Streak;
-use super::{Refused, Starts, Tick};
+use super::{InvalidLimits, Refused, Starts, Tick, limits};
 use crate::value::{BySide, Counts};
 
 /// How many times worse than the null the alternatives of the ratio and the cluster process are.
@@ -48,12 +48,22 @@ pub struct EvidenceLimits {
 }
 
 impl EvidenceLimits {
-    /// Puts the limits together: how many times stable's error rate is still well (1 or more), the probability
-    /// of ever convicting an innocent canary, and when the processes start again.
-    #[must_use]
-    pub fn new(ratio: f64, false_alarm: f64, starts: Starts) -> Self {
+    /// Puts the limits together: how many times stable's error rate is still well (1 to 100), the probability
+    /// of ever convicting an innocent canary (between 0 and 1), and when the processes start again.
+    ///
+    /// # Errors
+    /// [`InvalidLimits`] for any other ratio or probability.
+    pub fn new(ratio: f64, false_alarm: f64, starts: Starts) -> Result<Self, InvalidLimits> {
+        let possible = (1.0..=*limits::RATIOS.end()).contains(&ratio);
+        InvalidLimits::unless(possible, "the ratio", ratio, "1 to 100")?;
+        InvalidLimits::unless_probability("the false-alarm probability", false_alarm)?;
         let (ln_odds, ln_ratios) = (-libm::log(false_alarm), RATIOS.map(libm::log));
-        Self { ratio, false_alarm, starts, ln_odds, ln_ratios }
+        Ok(Self { ratio, false_alarm, starts, ln_odds, ln_ratios })
+    }
+
+    /// Returns the same limits for processes that start again at other times.
+    pub(super) const fn starting(self, starts: Starts) -> Self {
+        Self { starts, ..self }
     }
 
     /// Returns how many times stable's error rate is still well.

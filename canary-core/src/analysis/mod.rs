@@ -12,6 +12,7 @@ mod explain;
 #[cfg(test)]
 mod fixtures;
 mod hard_limit;
+mod limits;
 mod log;
 mod mann_whitney;
 mod noninferiority;
@@ -26,11 +27,12 @@ mod starts;
 mod tail;
 mod window;
 
-pub use combine::{CombinedLimits, CombinedState, InvalidWeights};
+pub use combine::{CombinedLimits, CombinedState};
 pub use dispersion::Dispersion;
 pub use evidence::{Evidence, EvidenceLimits, EvidenceState};
 pub use explain::Explained;
 pub use hard_limit::hard_limit;
+pub use limits::InvalidLimits;
 pub use mann_whitney::MannWhitney;
 pub use noninferiority::{NonInferiority, NonInferiorityLimits, NonInferiorityState};
 pub use objective::{Objective, SharpestAt, rate_bounds};

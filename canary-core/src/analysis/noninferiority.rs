@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::bet::Bet;
 use super::log::mean_exp_plus;
 use super::window::Streak;
-use super::{Refused, Tick};
+use super::{InvalidLimits, Refused, Tick, limits};
 use crate::value::BySide;
 
 /// How many times better than the null the alternatives are.
@@ -27,12 +27,17 @@ pub struct NonInferiorityLimits {
 }
 
 impl NonInferiorityLimits {
-    /// Puts the limits together: a canary that fails `ratio` times as often as stable (above 0) shall not pass,
+    /// Puts the limits together: a canary that fails `ratio` times as often as stable (0.01 to 100) shall not pass,
     /// but with probability `false_pass` (between 0 and 1).
-    #[must_use]
-    pub fn new(ratio: f64, false_pass: f64) -> Self {
+    ///
+    /// # Errors
+    /// [`InvalidLimits`] for any other ratio or probability.
+    pub fn new(ratio: f64, false_pass: f64) -> Result<Self, InvalidLimits> {
+        let possible = limits::RATIOS.contains(&ratio);
+        InvalidLimits::unless(possible, "the ratio", ratio, "0.01 to 100")?;
+        InvalidLimits::unless_probability("the false-pass probability", false_pass)?;
         let (ln_odds, ln_ratios) = (-libm::log(false_pass), RATIOS.map(libm::log));
-        Self { ratio: 1.0 / ratio, ln_odds, ln_ratios }
+        Ok(Self { ratio: 1.0 / ratio, ln_odds, ln_ratios })
     }
 }
 

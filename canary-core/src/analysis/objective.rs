@@ -13,6 +13,7 @@
 
 use std::f64::consts::PI;
 
+use super::InvalidLimits;
 use super::special::{cumulant, cumulant_slope, deviance, integrate, stirling};
 use crate::value::Counts;
 
@@ -35,19 +36,29 @@ pub struct Objective {
 
 /// Says for which sample an objective's evidence is sharpest. It holds for every other, too.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct SharpestAt {
-    /// After so many requests.
-    pub requests: f64,
-    /// For this probability of a false alarm.
-    pub false_alarm: f64,
+    requests: f64,
+    false_alarm: f64,
 }
 
 impl SharpestAt {
-    /// Takes a number of requests, above 0, and a probability between 0 and 1/2.
-    #[must_use]
-    pub const fn new(requests: f64, false_alarm: f64) -> Self {
-        Self { requests, false_alarm }
+    /// Takes a number of requests, above 0 and up to 1e15, and for which probability of a false alarm, between 0 and
+    /// 1/2, evidence is sharpest after so many.
+    ///
+    /// # Errors
+    /// [`InvalidLimits`] for any other number of requests or probability.
+    pub fn new(requests: f64, false_alarm: f64) -> Result<Self, InvalidLimits> {
+        let possible = (f64::MIN_POSITIVE..=1e15).contains(&requests);
+        InvalidLimits::unless(
+            possible,
+            "the number of requests",
+            requests,
+            "more than 0, up to 1e15",
+        )?;
+        let possible = (f64::MIN_POSITIVE..0.5).contains(&false_alarm);
+        let expected = "more than 0 and less than 0.5";
+        InvalidLimits::unless(possible, "the false-alarm probability", false_alarm, expected)?;
+        Ok(Self { requests, false_alarm })
     }
 
     /// Returns the prior as a number of requests (`best_rho` of `confseq`, divided by `p (1 − p)`).
@@ -58,17 +69,23 @@ impl SharpestAt {
 }
 
 impl Objective {
-    /// Weighs evidence that bad requests are more frequent than `rate`, between 0 and 1.
-    #[must_use]
-    pub fn exceeds(rate: f64, sharpest: SharpestAt) -> Self {
-        Self::new(rate, 1.0 - rate, false, sharpest)
+    /// Weighs evidence that bad requests are more frequent than `rate`, 1e-9 to 1 − 1e-9.
+    ///
+    /// # Errors
+    /// [`InvalidLimits`] for any other rate.
+    pub fn exceeds(rate: f64, sharpest: SharpestAt) -> Result<Self, InvalidLimits> {
+        unless_rate(rate)?;
+        Ok(Self::new(rate, 1.0 - rate, false, sharpest))
     }
 
-    /// Weighs evidence that bad requests are less frequent than `rate`, between 0 and 1: what promotes. Without
+    /// Weighs evidence that bad requests are less frequent than `rate`, 1e-9 to 1 − 1e-9: what promotes. Without
     /// any error at least `ln(1/β)/rate` requests are needed for odds of `1/β`.
-    #[must_use]
-    pub fn stays_below(rate: f64, sharpest: SharpestAt) -> Self {
-        Self::new(1.0 - rate, rate, true, sharpest)
+    ///
+    /// # Errors
+    /// [`InvalidLimits`] for any other rate.
+    pub fn stays_below(rate: f64, sharpest: SharpestAt) -> Result<Self, InvalidLimits> {
+        unless_rate(rate)?;
+        Ok(Self::new(1.0 - rate, rate, true, sharpest))
     }
 
     fn new(p: f64, q: f64, counts_good: bool, sharpest: SharpestAt) -> Self {
@@ -93,6 +110,12 @@ impl Objective {
         let shape = [self.prior * self.p + hits, self.prior * self.q + others];
         ln_integral(self.p, self.q, shape, above) - self.ln_prior
     }
+}
+
+/// Refuses rates of which nobody could count enough requests.
+fn unless_rate(rate: f64) -> Result<(), InvalidLimits> {
+    let possible = (1e-9..=1.0 - 1e-9).contains(&rate);
+    InvalidLimits::unless(possible, "the rate", rate, "1e-9 to 1 - 1e-9")
 }
 
 /// Returns how many hits there are above what the rate promises.

@@ -51,7 +51,9 @@ fn evidence(
             (stage.split().canary_share(), chance::looks(stage.hold(), policy.every()))
         })
         .collect();
-    let limits = EvidenceLimits::new(ratio, false_alarm, Starts::over(policy.mixed_time()));
+    let starts = Starts::over(policy.mixed_time());
+    // Those of a valid policy are never refused.
+    let Ok(limits) = EvidenceLimits::new(ratio, false_alarm, starts) else { return };
     if !limits.can_convict(looks.iter().copied()) {
         let count: f64 = looks.iter().map(|(_, looks)| looks).sum();
         found.push(Finding::new(

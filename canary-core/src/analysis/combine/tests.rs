@@ -42,15 +42,6 @@ fn several_may_convict_together_without_a_culprit() {
     assert_eq!(state.culprits().count(), 0);
 }
 
-#[test]
-fn what_cannot_be_weights_is_refused() {
-    assert_eq!(CombinedLimits::new(&[], 0.01), Err(InvalidWeights::Number(0)));
-    assert_eq!(CombinedLimits::new(&[1.0; 33], 0.01), Err(InvalidWeights::Number(33)));
-    assert_eq!(CombinedLimits::new(&[1.0, 0.0], 0.01), Err(InvalidWeights::Weight(0.0)));
-    assert!(CombinedLimits::new(&[1.0, f64::NAN], 0.01).is_err());
-    assert!(CombinedLimits::new(&[f64::INFINITY], 0.01).is_err());
-}
-
 fn parts() -> impl Strategy<Value = Vec<(f64, Evidence)>> {
     let ln = || prop_oneof![-20.0_f64..20.0, Just(f64::MIN), Just(1e15)];
     let weighted = (0.01_f64..100.0, ln(), ln(), ln());

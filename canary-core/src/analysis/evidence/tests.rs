@@ -10,7 +10,7 @@ use super::*;
 use crate::analysis::fixtures::{STREAM, binomial, close, mean_gain, tick};
 
 fn run(ratio: f64, starts: Starts, ticks: &[(u64, u64, u64, u64)]) -> Vec<Evidence> {
-    let limits = EvidenceLimits::new(ratio, 0.01, starts);
+    let limits = EvidenceLimits::new(ratio, 0.01, starts).unwrap();
     let mut state = EvidenceState::default();
     ticks.iter().enumerate().map(|(i, t)| state.add(&limits, tick(i, *t)).unwrap()).collect()
 }
@@ -99,7 +99,7 @@ fn the_cluster_process_is_capped() {
 
 #[test]
 fn scattered_errors_count_for_less() {
-    let limits = EvidenceLimits::new(1.0, 0.01, Starts::over(Duration::ZERO));
+    let limits = EvidenceLimits::new(1.0, 0.01, Starts::over(Duration::ZERO)).unwrap();
     for (factors, expected) in [
         ([3.0; 8], 4.911_722_553_700_726_3),
         ([1.0, 1.0, 2.0, 2.0, 2.0, 3.0, 3.0, 3.0], 5.723_390_529_031_555_6),
@@ -139,7 +139,7 @@ fn counts_at_the_edge_of_what_is_exact_give_the_reference_values() {
 
 #[test]
 fn a_tick_without_errors_changes_nothing_at_all() {
-    let limits = EvidenceLimits::new(1.25, 0.01, Starts::over(Duration::ZERO));
+    let limits = EvidenceLimits::new(1.25, 0.01, Starts::over(Duration::ZERO)).unwrap();
     let mut state = EvidenceState::default();
     state.add(&limits, tick(0, (75, 3, 1425, 1))).unwrap();
     let before = state.processes;
@@ -191,7 +191,7 @@ proptest! {
         first in sizes(), second in sizes(), bad in (1_u64..10, 1_u64..10),
         r0 in 1.0_f64..3.0, innocence in 0.0_f64..=1.0, factor in 1.0_f64..5.0,
     ) {
-        let limits = EvidenceLimits::new(r0, 0.01, Starts { spacing_ms: 10_000, later: 2 });
+        let limits = EvidenceLimits::new(r0, 0.01, Starts { spacing_ms: 10_000, later: 2 }).unwrap();
         let share = |(n_c, n_b): (u64, u64)| {
             let r = n_c as f64 * r0 * innocence;
             r / (n_b as f64 + r)

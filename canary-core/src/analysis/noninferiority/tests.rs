@@ -8,7 +8,7 @@ use super::*;
 use crate::analysis::fixtures::{binomial, close, mean_gain, tick};
 
 fn run(ratio: f64, ticks: &[(u64, u64, u64, u64)]) -> NonInferiority {
-    let limits = NonInferiorityLimits::new(ratio, 0.05);
+    let limits = NonInferiorityLimits::new(ratio, 0.05).unwrap();
     let mut state = NonInferiorityState::default();
     for (i, t) in ticks.iter().enumerate() {
         state.add(&limits, tick(i, *t)).unwrap();
@@ -66,7 +66,7 @@ proptest! {
         first in (10_u64..5_000, 10_u64..5_000), second in (10_u64..5_000, 10_u64..5_000),
         bad in (1_u64..10, 1_u64..10), r1 in 0.5_f64..4.0, worse in 1.0_f64..20.0,
     ) {
-        let limits = NonInferiorityLimits::new(r1, 0.05);
+        let limits = NonInferiorityLimits::new(r1, 0.05).unwrap();
         let share = |(n_c, n_b): (u64, u64)| n_c as f64 * r1 * worse / (n_b as f64 + n_c as f64 * r1 * worse);
         let mut means = [0.0; 2];
         for (k, p) in (0_u64..).zip(binomial(bad.0, share(first))) {

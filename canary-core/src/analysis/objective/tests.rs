@@ -7,12 +7,16 @@ use proptest::prelude::*;
 use super::*;
 use crate::analysis::fixtures::{counts, mean_gain, relative};
 
+fn at(requests: f64) -> SharpestAt {
+    SharpestAt::new(requests, 0.05).unwrap()
+}
+
 fn exceeds(rate: f64, requests: f64, (bad, total): (u64, u64)) -> f64 {
-    Objective::exceeds(rate, SharpestAt::new(requests, 0.05)).ln_evidence(counts(total, bad))
+    Objective::exceeds(rate, at(requests)).unwrap().ln_evidence(counts(total, bad))
 }
 
 fn below(rate: f64, requests: f64, (bad, total): (u64, u64)) -> f64 {
-    Objective::stays_below(rate, SharpestAt::new(requests, 0.05)).ln_evidence(counts(total, bad))
+    Objective::stays_below(rate, at(requests)).unwrap().ln_evidence(counts(total, bad))
 }
 
 const MOST: u64 = 1 << 53;
@@ -75,15 +79,14 @@ fn the_bounds_of_a_rate_are_the_reference_values() {
         ((0, 40), 0.05, 100.0, 0.0, 0.122_985_503_683_398_17),
         ((40, 40), 0.05, 100.0, 0.877_014_496_316_601_83, 1.0),
     ] {
-        let seen = rate_bounds(counts(total, bad), alpha, SharpestAt::new(requests, 0.05));
+        let seen = rate_bounds(counts(total, bad), alpha, at(requests));
         relative(seen.0, lower, 1e-11);
         relative(seen.1, upper, 1e-11);
     }
-    let (lower, upper) =
-        rate_bounds(counts(10_000_000_000, 9_999_999_997), 0.05, SharpestAt::new(1000.0, 0.05));
+    let (lower, upper) = rate_bounds(counts(10_000_000_000, 9_999_999_997), 0.05, at(1000.0));
     relative(1.0 - lower, 1.0 - 0.999_999_997_290_091_716, 1e-6);
     relative(1.0 - upper, 1.0 - 0.999_999_999_999_996_464, 0.1);
-    assert_eq!(rate_bounds(counts(0, 0), 0.05, SharpestAt::new(100.0, 0.05)), (0.0, 1.0));
+    assert_eq!(rate_bounds(counts(0, 0), 0.05, at(100.0)), (0.0, 1.0));
 }
 
 fn rates() -> impl Strategy<Value = f64> {
@@ -128,7 +131,7 @@ proptest! {
         let (total, bad) = (a.max(b) >> shift, a.min(b) >> shift);
         let (above, under) = (exceeds(rate, requests, (bad, total)), below(rate, requests, (bad, total)));
         prop_assert!(above.is_finite() && under.is_finite(), "{above} {under}");
-        let (lower, upper) = rate_bounds(counts(total, bad), 0.01, SharpestAt::new(requests, 0.05));
+        let (lower, upper) = rate_bounds(counts(total, bad), 0.01, at(requests));
         let seen = bad as f64 / (total as f64).max(1.0);
         prop_assert!(lower <= seen && seen <= upper && lower >= 0.0 && upper <= 1.0, "{lower} {seen} {upper}");
     }

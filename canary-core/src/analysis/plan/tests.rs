@@ -11,7 +11,7 @@ use crate::value::{BySide, Counts};
 const EVERY: Duration = Duration::from_secs(15);
 
 fn limits(ratio: f64, mixed: Duration) -> EvidenceLimits {
-    EvidenceLimits::new(ratio, 0.01, Starts::over(mixed))
+    EvidenceLimits::new(ratio, 0.01, Starts::over(mixed)).unwrap()
 }
 
 #[test]

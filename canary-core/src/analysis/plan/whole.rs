@@ -14,8 +14,7 @@ const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 /// Says what a check on evidence about errors sees over a whole rollout: evidence runs on from stage to stage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlanTraffic {
-    ratio: f64,
-    false_alarm: f64,
+    limits: EvidenceLimits,
     /// The time in stages with a mixed weight, also where the check does not apply.
     mixed: Duration,
     stages: Vec<PlannedStage>,
@@ -35,7 +34,8 @@ pub struct PlannedStage {
 
 impl PlanTraffic {
     /// Plans for a policy's check, given the requests of both sides together per second and the share of stable's that
-    /// fail. `None` unless it weighs errors as evidence (`worse_than_stable`).
+    /// fail. `None` unless it weighs errors as evidence (`worse_than_stable`), by limits that can be: those of a valid
+    /// policy can.
     #[must_use]
     pub fn of(policy: &Policy, check: &Check, per_second: f64, base: f64) -> Option<Self> {
         let CheckKind::WorseThanStable { ratio, false_alarm, of } = &check.kind else {
@@ -48,7 +48,7 @@ impl PlanTraffic {
             None if of.is_empty() => 1.0,
             None => return None,
         };
-        let stages = policy.stages().iter().enumerate();
+        let (mixed, stages) = (policy.mixed_time(), policy.stages().iter().enumerate());
         let stages = stages
             .map(|(i, stage)| (i, stage, stage.split()))
             .filter(|(_, _, split)| split.is_mixed() && check.applies_at(*split))
@@ -60,10 +60,9 @@ impl PlanTraffic {
                 PlannedStage { stage: i, traffic, hold: stage.hold() }
             });
         Some(Self {
-            ratio: *ratio,
             // Beside other things that are weighed errors must come to more by themselves.
-            false_alarm: part * false_alarm,
-            mixed: policy.mixed_time(),
+            limits: EvidenceLimits::new(*ratio, part * false_alarm, Starts::over(mixed)).ok()?,
+            mixed,
             stages: stages.collect(),
         })
     }
@@ -71,13 +70,13 @@ impl PlanTraffic {
     /// Returns what convicts.
     #[must_use]
     pub fn limits(&self) -> EvidenceLimits {
-        EvidenceLimits::new(self.ratio, self.false_alarm, Starts::over(self.mixed))
+        self.limits.starting(Starts::over(self.mixed))
     }
 
     /// Returns how many times stable's error rate is still well.
     #[must_use]
     pub const fn ratio(&self) -> f64 {
-        self.ratio
+        self.limits.ratio()
     }
 
     /// Returns the stages in which the check applies, in their order.
@@ -131,7 +130,7 @@ impl PlanTraffic {
     #[must_use]
     pub fn detects(&self, seen: SeenIn) -> Option<f64> {
         let base = self.stages.first()?.traffic.base;
-        smallest(self.ratio, base, |times| self.sees(times, seen))
+        smallest(self.ratio(), base, |times| self.sees(times, seen))
     }
 
     /// Returns how long one of the stages (its position among [`stages`](Self::stages)) must hold, to the look, and the

@@ -9,7 +9,7 @@ use crate::analysis::Starts;
 use crate::analysis::fixtures::{counts, tick};
 
 fn limits() -> EvidenceLimits {
-    EvidenceLimits::new(1.25, 0.01, Starts::over(Duration::from_secs(1800)))
+    EvidenceLimits::new(1.25, 0.01, Starts::over(Duration::from_secs(1800))).unwrap()
 }
 
 fn names(pods: usize) -> Vec<Arc<str>> {

@@ -25,7 +25,7 @@ fn stable() -> Buckets {
 }
 
 fn limits() -> EvidenceLimits {
-    EvidenceLimits::new(1.25, 0.01, Starts::over(Duration::ZERO))
+    EvidenceLimits::new(1.25, 0.01, Starts::over(Duration::ZERO)).unwrap()
 }
 
 #[test]

@@ -60,7 +60,7 @@ struct Fed {
 }
 
 fn limits() -> EvidenceLimits {
-    EvidenceLimits::new(1.25, 0.01, Starts { spacing_ms: 40, later: 3 })
+    EvidenceLimits::new(1.25, 0.01, Starts { spacing_ms: 40, later: 3 }).unwrap()
 }
 
 fn buckets(n: u64, slow: u64) -> Buckets {
@@ -81,7 +81,7 @@ impl Fed {
         let tail = self.tail.as_mut().unwrap().add(&limits(), covered, slow).is_ok();
         let Ok(tick) = Tick::new(covered, BySide { stable, canary }) else { return tail };
         let pod = "pod-1".into();
-        let worse = NonInferiorityLimits::new(2.0, 0.05);
+        let worse = NonInferiorityLimits::new(2.0, 0.05).unwrap();
         let let_in = [
             self.state.add(&limits(), tick).is_ok(),
             self.pods.add(&limits(), &mut self.all, tick, [(&pod, canary)]).is_ok(),

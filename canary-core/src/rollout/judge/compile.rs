@@ -8,7 +8,8 @@ use super::plan::{
     ObjectivePlan, Over, Place, Plan, RankPlan, Read,
 };
 use crate::analysis::{
-    CombinedLimits, EvidenceLimits, NonInferiorityLimits, Objective, SharpestAt, Starts,
+    CombinedLimits, EvidenceLimits, InvalidLimits, NonInferiorityLimits, Objective, SharpestAt,
+    Starts,
 };
 use crate::policy::{
     Check, CheckKind, Evident, HARD_LIMIT, Limit, Metric, MetricSpec, Policy, Quantile, ScorePart,
@@ -16,6 +17,10 @@ use crate::policy::{
 };
 use crate::record::Combination;
 use crate::value::{Query, Signal, Timestamp, Weight};
+
+/// For which probability of a false alarm an objective's evidence is sharpest at most: towards 50 %, odds of 2 : 1, no
+/// prior is the sharpest any more.
+const SHARPEST_UP_TO: f64 = 0.25;
 
 impl Plan {
     pub(super) fn of(policy: &Policy) -> Self {
@@ -87,28 +92,14 @@ impl Plan {
                     }),
                 })
             }
-            CheckKind::WorseThanStable { ratio, false_alarm, of } => {
-                let starts = Starts::over(policy.mixed_time());
-                let limits = EvidenceLimits::new(*ratio, *false_alarm, starts);
-                let evidence = self.evidence(policy, (i, check), limits, *false_alarm, of);
-                self.evidence.push(evidence);
-                Node::Evidence(self.evidence.len() - 1)
-            }
+            CheckKind::WorseThanStable { ratio, false_alarm, of } => self
+                .evidence(policy, (i, check), (*ratio, *false_alarm), of)
+                .unwrap_or_else(Node::from),
             CheckKind::AsGoodAsStable { ratio, false_pass, .. } => {
-                self.need_of(check, i, 0, true);
-                let limits = NonInferiorityLimits::new(*ratio, *false_pass);
-                let (ratio, false_pass) = (*ratio, *false_pass);
-                self.as_good.push(AsGoodPlan { limits, ratio, false_pass });
-                Node::AsGood(self.as_good.len() - 1)
+                self.as_good((i, check), *ratio, *false_pass).unwrap_or_else(Node::from)
             }
             CheckKind::Objective { allowed, false_alarm } => {
-                self.need_of(check, i, 0, false);
-                let (allowed, false_alarm) = (*allowed, *false_alarm);
-                // Where ten failures are expected.
-                let sharpest = SharpestAt::new(10.0 / allowed, false_alarm);
-                let objective = Objective::exceeds(allowed, sharpest);
-                self.objectives.push(ObjectivePlan { objective, allowed, false_alarm });
-                Node::Objective(self.objectives.len() - 1)
+                self.objective((i, check), *allowed, *false_alarm).unwrap_or_else(Node::from)
             }
             CheckKind::MannWhitney { metric, ratio } => {
                 let track = self.track(policy, metric.signal());
@@ -142,10 +133,18 @@ impl Plan {
         &mut self,
         policy: &Policy,
         (i, check): (usize, &Check),
-        limits: EvidenceLimits,
-        false_alarm: f64,
+        (ratio, false_alarm): (f64, f64),
         of: &[Weighed],
-    ) -> EvidencePlan {
+    ) -> Result<Node, InvalidLimits> {
+        let limits = EvidenceLimits::new(ratio, false_alarm, Starts::over(policy.mixed_time()))?;
+        let weights: Vec<f64> = of.iter().map(|weighed| weighed.weight).collect();
+        let combined = match of {
+            [] | [_] => None,
+            several => Some((
+                CombinedLimits::new(&weights, false_alarm)?,
+                several.iter().map(|weighed| weighed.what).collect(),
+            )),
+        };
         let weighs = |what| of.iter().any(|weighed| weighed.what == what);
         let latency = weighs(Evident::Latency).then(|| self.track(policy, Signal::Latency));
         if weighs(Evident::Errors) || of.is_empty() {
@@ -154,15 +153,35 @@ impl Plan {
         if let Some(track) = latency {
             self.need_of(check, i, track, true);
         }
-        let weights: Vec<f64> = of.iter().map(|weighed| weighed.weight).collect();
-        let several = || CombinedLimits::new(&weights, false_alarm).ok();
-        let combined = if of.len() > 1 { several() } else { None };
-        EvidencePlan {
-            limits,
-            one: of.first().map_or(Evident::Errors, |weighed| weighed.what),
-            combined: combined.map(|limits| (limits, of.iter().map(|w| w.what).collect())),
-            latency,
-        }
+        let one = of.first().map_or(Evident::Errors, |weighed| weighed.what);
+        self.evidence.push(EvidencePlan { limits, one, combined, latency });
+        Ok(Node::Evidence(self.evidence.len() - 1))
+    }
+
+    fn as_good(
+        &mut self,
+        (i, check): (usize, &Check),
+        ratio: f64,
+        false_pass: f64,
+    ) -> Result<Node, InvalidLimits> {
+        let limits = NonInferiorityLimits::new(ratio, false_pass)?;
+        self.need_of(check, i, 0, true);
+        self.as_good.push(AsGoodPlan { limits, ratio, false_pass });
+        Ok(Node::AsGood(self.as_good.len() - 1))
+    }
+
+    fn objective(
+        &mut self,
+        (i, check): (usize, &Check),
+        allowed: f64,
+        false_alarm: f64,
+    ) -> Result<Node, InvalidLimits> {
+        // Where ten failures are expected.
+        let sharpest = SharpestAt::new(10.0 / allowed, false_alarm.min(SHARPEST_UP_TO))?;
+        let objective = Objective::exceeds(allowed, sharpest)?;
+        self.need_of(check, i, 0, false);
+        self.objectives.push(ObjectivePlan { objective, allowed, false_alarm });
+        Ok(Node::Objective(self.objectives.len() - 1))
     }
 
     fn add_pass(&mut self, policy: &Policy, i: usize, stage: &Stage) {

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::memory::Rules;
-use crate::analysis::{CombinedLimits, EvidenceLimits, NonInferiorityLimits, Objective};
+use crate::analysis::{
+    CombinedLimits, EvidenceLimits, InvalidLimits, NonInferiorityLimits, Objective,
+};
 use crate::policy::{Check, Comparison, Evident, Limit, Metric, ScorePart};
 use crate::record::Combination;
-use crate::value::{GateName, Query, Split, Weight};
+use crate::value::{Failure, FailureKind, GateName, Query, Split, Weight};
 
 /// Says where each check finds what it looks at.
 #[derive(Debug)]
@@ -63,7 +65,18 @@ pub(super) enum Node {
     Ab(usize),
     Ranks(usize),
     Gate(usize),
+    /// What cannot be judged by such limits; a valid policy has none.
+    Impossible(Failure),
     Combined(Combination, Vec<Node>),
+}
+
+impl From<InvalidLimits> for Node {
+    fn from(why: InvalidLimits) -> Self {
+        Self::Impossible(Failure::new(
+            FailureKind::Invalid,
+            format!("nothing can be judged so: {why}"),
+        ))
+    }
 }
 
 /// Says what is read against which limit.

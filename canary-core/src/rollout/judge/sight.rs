@@ -81,6 +81,7 @@ impl<'a> Sight<'a> {
             Node::Ab(_) | Node::Ranks(_) if !self.at_end => (self.not_asked(), Finding::Nothing),
             Node::Ab(i) => self.abs.get(*i).cloned().flatten().unwrap_or(NOT_APPLICABLE),
             Node::Ranks(i) => self.ranks.get(*i).and_then(Ranks::found).unwrap_or(NOT_APPLICABLE),
+            Node::Impossible(why) => (Verdict::Error, Finding::Failed(why.clone())),
             Node::Gate(i) => gates::judge(self.gates.get(*i), self.now, self.fresh),
             Node::Combined(how, parts) => self.combine(*how, parts, negated),
         }

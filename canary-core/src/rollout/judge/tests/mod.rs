@@ -6,6 +6,7 @@ mod binding;
 mod combined;
 mod gates;
 mod lacks;
+mod limits;
 mod looks;
 mod objective;
 mod pass;
