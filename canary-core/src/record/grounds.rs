@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{RatioBounds, Slow};
+use crate::value::BySide;
 
 /// Says what is behind a decision by evidence.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,9 +27,14 @@ pub struct Grounds {
     /// The one pod without which there would be no such evidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub one_pod: Option<String>,
-    /// How many times more stable's errors scatter among its pods than independent ones would, where they do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dispersion: Option<f64>,
+    /// How many times more each side's errors scatter among its pods than independent ones would, where they do. It
+    /// decides nothing.
+    #[serde(default, skip_serializing_if = "is_nowhere")]
+    pub dispersion: BySide<Option<f64>>,
+}
+
+const fn is_nowhere(factors: &BySide<Option<f64>>) -> bool {
+    factors.stable.is_none() && factors.canary.is_none()
 }
 
 /// Says why latency, which should be weighed, is not.

@@ -103,12 +103,22 @@ fn rest(f: &mut fmt::Formatter<'_>, grounds: &Grounds) -> fmt::Result {
     if let Some(pod) = &grounds.one_pod {
         write!(f, "; it is pod {pod}, not the version: the others show no such evidence")?;
     }
-    match grounds.dispersion {
-        Some(factor) => write!(
+    scatter(f, grounds.dispersion)
+}
+
+/// Writes how errors scatter among pods; the canary's do where one pod is bad, too.
+fn scatter(f: &mut fmt::Formatter<'_>, factors: BySide<Option<f64>>) -> fmt::Result {
+    let as_by_chance = "times as much among its pods as by chance";
+    match (factors.stable, factors.canary) {
+        (Some(stable), Some(canary)) => write!(
             f,
-            "; stable's errors scatter {factor:.1} times as much among its pods as by chance"
+            "; stable's errors scatter {stable:.1} {as_by_chance}, the canary's {canary:.1} times"
         ),
-        None => Ok(()),
+        (Some(stable), None) => write!(f, "; stable's errors scatter {stable:.1} {as_by_chance}"),
+        (None, Some(canary)) => {
+            write!(f, "; the canary's errors scatter {canary:.1} {as_by_chance}")
+        }
+        (None, None) => Ok(()),
     }
 }
 

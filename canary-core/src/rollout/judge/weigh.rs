@@ -10,7 +10,7 @@ use crate::analysis::{
 };
 use crate::policy::Evident;
 use crate::record::{Grounds, Unweighed};
-use crate::value::{Buckets, BySide, Counts, Measured, PodCounts, Reading, Window};
+use crate::value::{Buckets, BySide, Counts, Measured, PodCounts, Reading, Side, Window};
 
 /// Of how many of stable's requests the bounds of its tail are fixed, before any of it is weighed.
 const ENOUGH_FOR_A_TAIL: u64 = 1_000;
@@ -26,9 +26,9 @@ pub(super) struct Weighing {
     /// Where the source tells the canary's pods apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pods: Option<Box<PodEvidence>>,
-    /// Where it tells stable's apart.
+    /// Where it tells a side's apart; only people look at it.
     #[serde(default)]
-    dispersion: Dispersion,
+    dispersion: BySide<Dispersion>,
     #[serde(default)]
     tail: Tail,
     /// What errors and latency come to together, where both are weighed.
@@ -80,7 +80,10 @@ impl Weighing {
             return;
         }
         let _the_same_windows = self.ratio.add(tick);
-        self.dispersion.add(measured.pods.stable.iter().map(|pod| pod.counts));
+        for side in Side::BOTH {
+            let pods = measured.pods.get(side).iter().map(|pod| pod.counts);
+            self.dispersion.get_mut(side).add(pods);
+        }
         let BySide { stable, canary } = tick.sides();
         self.requests.stable.add(stable);
         self.requests.canary.add(canary);
@@ -127,7 +130,9 @@ impl Weighing {
         if errors {
             grounds.ratio = Some(self.ratio.bounds(false_alarm));
             grounds.confidence = 1.0 - false_alarm;
-            grounds.dispersion = Some(self.dispersion.factor()).filter(|factor| *factor > 1.0);
+            grounds.dispersion = BySide::from_fn(|side| {
+                Some(self.dispersion.get(side).factor()).filter(|factor| *factor > 1.0)
+            });
             grounds.one_pod = self
                 .pods
                 .as_ref()

@@ -4,7 +4,7 @@ use super::*;
 use crate::policy::{CheckKind, Evident, Then, Weighed};
 use crate::record::{Finding, Grounds, Silent, Unweighed};
 use crate::rollout::CheckEvidence;
-use crate::value::{PodCounts, Side};
+use crate::value::{BySide, PodCounts, Side};
 
 const ERRORS: Weighed = Weighed::new(Evident::Errors, 1.0);
 const LATENCY: Weighed = Weighed::new(Evident::Latency, 1.0);
@@ -342,7 +342,7 @@ fn with_pods(bench: &mut Bench, pods: u64, (first, others): (u64, u64)) -> Judge
 }
 
 #[test]
-fn the_one_pod_that_fails_is_named() {
+fn the_one_pod_that_fails_is_named_and_how_errors_scatter_on_each_side() {
     for (first, others, name) in [(60, 1, Some("canary-0")), (60, 60, None)] {
         let mut bench = bench(&[]);
         let fails = |judged: &Judged| verdict(judged, "worse") == Verdict::Fail;
@@ -350,8 +350,17 @@ fn the_one_pod_that_fails_is_named() {
             (0..20).map(|_| with_pods(&mut bench, 4, (first, others))).find(fails).unwrap();
         let grounds = grounds(&judged).unwrap();
         assert_eq!(grounds.one_pod.as_deref(), name, "{judged:?}");
-        // All of stable's errors are one pod's.
-        assert!(grounds.dispersion.unwrap() > 2.5, "{:?}", grounds.dispersion);
+        // All of stable's errors are one pod's, and the bad pod's are most of the canary's.
+        let BySide { stable, canary } = grounds.dispersion;
+        assert!(stable.unwrap() > 2.5, "{stable:?}");
+        assert_eq!(canary.is_some_and(|factor| factor > 2.5), name.is_some(), "{canary:?}");
+        let told = found(&judged, "worse").finding.to_string();
+        assert!(
+            told.contains("; stable's errors scatter 3.0 times as much among its pods"),
+            "{told}"
+        );
+        let canary = told.contains(" by chance, the canary's ");
+        assert_eq!(canary, name.is_some(), "{told}");
     }
 }
 
