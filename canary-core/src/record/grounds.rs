@@ -27,6 +27,9 @@ pub struct Grounds {
     /// The one pod without which there would be no such evidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub one_pod: Option<String>,
+    /// The pods that were weighed together, where there were too many to tell all apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub together: Option<Together>,
     /// How many times more each side's errors scatter among its pods than independent ones would, where they do. It
     /// decides nothing.
     #[serde(default, skip_serializing_if = "is_nowhere")]
@@ -35,6 +38,16 @@ pub struct Grounds {
 
 const fn is_nowhere(factors: &BySide<Option<f64>>) -> bool {
     factors.stable.is_none() && factors.canary.is_none()
+}
+
+/// Says which pods of the canary were not told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Together {
+    /// How many there were at most in one look.
+    pub pods: u64,
+    /// Whether without them there would be no such evidence: it is one or some of them, and not the version.
+    pub guilty: bool,
 }
 
 /// Says why latency, which should be weighed, is not.

@@ -15,7 +15,7 @@ pub(crate) use findings::rate;
 pub(crate) use weighed::Odds;
 
 pub use check::{CheckResult, Combination, Finding, PartResult, PartScore, Silent, Verdict};
-pub use grounds::{Grounds, Unweighed};
+pub use grounds::{Grounds, Together, Unweighed};
 pub use outcome::{Outcome, Reason};
 
 use serde::{Deserialize, Serialize};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::findings::{failures, rate, shown};
-use super::{Finding, Grounds, Unweighed};
+use super::{Finding, Grounds, Together, Unweighed};
 use crate::analysis::Explained;
 use crate::policy::{Evident, Unit};
 use crate::value::{BySide, Counts};
@@ -102,6 +102,16 @@ fn rest(f: &mut fmt::Formatter<'_>, grounds: &Grounds) -> fmt::Result {
     }
     if let Some(pod) = &grounds.one_pod {
         write!(f, "; it is pod {pod}, not the version: the others show no such evidence")?;
+    }
+    match grounds.together {
+        Some(Together { pods, guilty: true }) => write!(
+            f,
+            "; it is among {pods} pods that were weighed together, not the version: the others show no such evidence"
+        )?,
+        Some(Together { pods, guilty: false }) => {
+            write!(f, "; up to {pods} of its pods were weighed together, not one by one")?;
+        }
+        None => {}
     }
     scatter(f, grounds.dispersion)
 }

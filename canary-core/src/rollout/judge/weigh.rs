@@ -9,7 +9,7 @@ use crate::analysis::{
     NonInferiorityState, PodEvidence, RatioSequence, Refused, TailState, Tick,
 };
 use crate::policy::Evident;
-use crate::record::{Grounds, Unweighed};
+use crate::record::{Grounds, Together, Unweighed};
 use crate::value::{Buckets, BySide, Counts, Measured, PodCounts, Reading, Side, Window};
 
 /// Of how many of stable's requests the bounds of its tail are fixed, before any of it is weighed.
@@ -133,11 +133,13 @@ impl Weighing {
             grounds.dispersion = BySide::from_fn(|side| {
                 Some(self.dispersion.get(side).factor()).filter(|factor| *factor > 1.0)
             });
-            grounds.one_pod = self
-                .pods
-                .as_ref()
-                .and_then(|pods| pods.one_pod(&self.state))
-                .map(|pod| pod.name.to_string());
+            if let Some(pods) = &self.pods {
+                let one = pods.one_pod(&self.state);
+                let (pods, guilty) =
+                    (pods.most_together(), one.as_ref().is_some_and(|one| one.name.is_none()));
+                grounds.one_pod = one.and_then(|one| one.name).map(|name| name.to_string());
+                grounds.together = (pods > 0).then_some(Together { pods, guilty });
+            }
         }
         if let Some(tail) = self.tail.state() {
             grounds.bounds_ms = tail.boundaries().collect();

@@ -336,7 +336,7 @@ fn with_pods(bench: &mut Bench, pods: u64, (first, others): (u64, u64)) -> Judge
     let stable = vec![pod(Side::Stable, 0, 3), pod(Side::Stable, 1, 0)];
     let bad = canary.iter().map(|pod| pod.counts.bad).sum();
     bench.look_at(|_, window| {
-        let measured = Measured::new(window, counts(600, 3), counts(300 * pods, bad));
+        let measured = Measured::new(window, counts(300 * pods, 3), counts(300 * pods, bad));
         Ok(measured.with_pods(Side::Canary, canary.clone()).with_pods(Side::Stable, stable.clone()))
     })
 }
@@ -373,6 +373,24 @@ fn a_pod_that_was_alone_at_first_is_named_too() {
     let fails = |judged: &Judged| verdict(judged, "worse") == Verdict::Fail;
     let judged = (0..10).map(|_| with_pods(&mut bench, 5, (60, 1))).find(fails).unwrap();
     assert_eq!(grounds(&judged).unwrap().one_pod.as_deref(), Some("canary-0"));
+}
+
+#[test]
+fn pods_beyond_those_that_are_told_apart_are_told_of() {
+    for (first, others, told) in [
+        (0, 60, "; up to 24 of its pods were weighed together, not one by one"),
+        (
+            300,
+            0,
+            "; it is pod canary-0, not the version: the others show no such evidence; up to 24 of its pods",
+        ),
+    ] {
+        let mut bench = bench(&[]);
+        let fails = |judged: &Judged| verdict(judged, "worse") == Verdict::Fail;
+        let judged = (0..20).map(|_| with_pods(&mut bench, 40, (first, others))).find(fails);
+        let finding = &found(&judged.unwrap(), "worse").finding.clone();
+        assert!(finding.to_string().contains(told), "{finding}");
+    }
 }
 
 #[test]
