@@ -80,7 +80,63 @@ fn many_runs_tell_how_long_they_took() {
     let checks: Vec<_> = many.checks().collect();
     assert_eq!(checks, [("errors", many.rolled_back())]);
 
+    assert_eq!((many.onset(), many.early().hits, many.detected()), (None, 0, many.rolled_back()));
+    assert_eq!(many.detected_after(0.5), many.rolled_back_after(0.5));
+
     let none = bad().run_many(0);
     assert_eq!((none.rolled_back_after(0.5), none.promoted_after(0.5)), (None, None));
     assert_eq!((none.mean_canary_errors_served(), none.canary_errors_served(0.5)), (0.0, 0));
+}
+
+#[test]
+fn the_time_until_it_is_seen_is_counted_from_when_the_canary_becomes_bad() {
+    // So low a limit takes some back while they are innocent.
+    let policy = Policy::builder("shop")
+        .stage("half", Weight::percent(50), at("20m"))
+        .stage("full", Weight::FULL, at("1m"))
+        .check(Check::worse_than_stable("errors", 1.25))
+        .check(Check::above("too-many", "error_rate", 0.003))
+        .build()
+        .unwrap();
+    let later = Service::healthy().errors_from("10m", 0.05);
+    let simulation = Simulation::of(&policy).canary(later).seed(3);
+    let many = simulation.run_many(40);
+    let decided: Vec<Duration> = (3..43)
+        .filter_map(|seed| {
+            let report = simulation.clone().seed(seed).run();
+            Some(report.rollback_decided?.since(report.started))
+        })
+        .collect();
+    let early = decided.iter().filter(|after| **after < at("10m")).count() as u64;
+    assert!(early > 0 && many.detected().hits > 0, "{many:?}");
+    assert_eq!((many.early().hits, many.detected().hits), (early, decided.len() as u64 - early));
+    let last = decided.iter().max().unwrap();
+    assert_eq!(many.detected_after(1.0), Some(*last - at("10m")));
+    assert_eq!((many.rolled_back_after(1.0), many.onset()), (Some(*last), Some(at("10m"))));
+
+    let mut added = Many::with_onset(simulation.onset());
+    (3..43).for_each(|seed| added.add(seed, &simulation.clone().seed(seed).run()));
+    assert_eq!(added, many);
+}
+
+#[test]
+fn a_canary_becomes_bad_when_it_first_differs_for_the_worse() {
+    let usual = Service::healthy;
+    let onset =
+        |canary: Service| bad().stable(usual().errors_from("30m", 0.02)).canary(canary).onset();
+    for (canary, expected) in [
+        (usual().errors_from("30m", 0.02), None),
+        (usual().errors_from("5m", 0.002), Some("5m")),
+        (usual().errors_from("5m", 0.0005).errors_from("40m", 0.05), Some("40m")),
+        (usual().errors_from("30m", 0.02).leak("memory", "7m", 0.1), Some("7m")),
+        (usual().one_pod_of(5, usual().errors_from("12m", 0.5)), Some("12m")),
+        // What is worse from the begin has no later onset.
+        (usual().errors(0.002).errors_from("5m", 0.05), None),
+        (usual().median(at("1s")).errors_from("5m", 0.05), None),
+        (usual().gauge("cpu", 0.9).errors_from("5m", 0.05), None),
+        (usual().gauge("cpu", 0.4).errors_from("5m", 0.05), Some("5m")),
+        (usual().silent().errors_from("5m", 0.05), None),
+    ] {
+        assert_eq!(onset(canary.clone()), expected.map(at), "{canary:?}");
+    }
 }

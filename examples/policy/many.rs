@@ -36,7 +36,9 @@ pub(crate) fn in_words(many: &Many, innocent: bool) -> String {
 }
 
 fn shares(many: &Many, innocent: bool) -> String {
-    let rolled_back = if innocent { "false rollbacks" } else { "detected" };
+    let onset =
+        many.onset().map(|onset| format!("rolled back before it was bad, at {}", seconds(onset)));
+    let detected = if innocent { "false rollbacks" } else { "detected" };
     let row = |what: &str, share: Share| {
         let (low, high) = share.interval(CONFIDENCE);
         [
@@ -46,7 +48,8 @@ fn shares(many: &Many, innocent: bool) -> String {
             format!("{} to {}", percent(rounded(low)), percent(rounded(high))),
         ]
     };
-    let mut rows = vec![row(rolled_back, many.rolled_back())];
+    let mut rows: Vec<_> = onset.iter().map(|early| row(early, many.early())).collect();
+    rows.push(row(detected, many.detected()));
     rows.extend(many.checks().map(|(check, share)| row(&format!("  by {check}"), share)));
     rows.push(row("promoted", many.promoted()));
     if many.unfinished().hits > 0 {
@@ -66,10 +69,12 @@ fn numbers(many: &Many) -> String {
         errors(0.9),
         errors(1.0),
     ]];
-    let times: [(_, After); 2] = [
-        ("time until it was rolled back", Many::rolled_back_after),
-        ("time until it was promoted", Many::promoted_after),
-    ];
+    let detected = match many.onset() {
+        Some(_) => "time from when it was bad until it was rolled back",
+        None => "time until it was rolled back",
+    };
+    let times: [(_, After); 2] =
+        [(detected, Many::detected_after), ("time until it was promoted", Many::promoted_after)];
     for (what, after) in times {
         let [Some(median), Some(most), Some(worst)] =
             [0.5, 0.9, 1.0].map(|share| after(many, share))
@@ -99,7 +104,10 @@ pub(crate) fn in_json(many: &Many, innocent: bool) -> Value {
         "innocent": innocent,
         "confidence": CONFIDENCE,
         "interval": "clopper-pearson",
+        "onset_ms": many.onset().map(millis),
         "rolled_back": share(many.rolled_back()),
+        "early": share(many.early()),
+        "detected": share(many.detected()),
         "rolled_back_by": by_check,
         "promoted": share(many.promoted()),
         "unfinished": share(many.unfinished()),
@@ -110,6 +118,7 @@ pub(crate) fn in_json(many: &Many, innocent: bool) -> Value {
             "worst": many.canary_errors_served(1.0),
         },
         "rolled_back_after_ms": after(Many::rolled_back_after),
+        "detected_after_ms": after(Many::detected_after),
         "promoted_after_ms": after(Many::promoted_after),
         "first_rolled_back": many.first_rolled_back(),
     })

@@ -97,7 +97,8 @@ const AFTER_HELP: &str = "\
 Exit status: 0 promoted, 3 rolled back, 4 neither, 1 something is wrong with the policy or a number, 2 wrong options;
 with --runs 0 whatever became of them.
 
-With --runs the bounds of each share are Clopper and Pearson's, both together with 99% confidence; times are since the begin.
+With --runs the bounds of each share are Clopper and Pearson's, both together with 99% confidence. Times are since the begin, and
+with --canary-errors-from the time until it was rolled back is since then: what was rolled back before was innocent.
 
 Examples, after `cargo run --example policy --`:
   simulate checkout.yaml                                       a new version as good as the old one

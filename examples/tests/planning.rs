@@ -138,6 +138,9 @@ fn many_rollouts_tell_what_the_library_counts() {
         told["rolled_back_after_ms"]["ninety_percent"],
         millis(many.rolled_back_after(0.9).unwrap())
     );
+    let from_the_begin = [&told["onset_ms"], &told["early"]["runs"]];
+    assert_eq!(from_the_begin, [&Value::Null, &Value::from(0)]);
+    assert_eq!(told["detected_after_ms"], told["rolled_back_after_ms"]);
     assert_eq!(told["promoted_after_ms"]["median"], Value::Null);
     assert_eq!(
         told["canary_errors_served"]["mean"].as_f64(),
@@ -146,6 +149,15 @@ fn many_rollouts_tell_what_the_library_counts() {
     assert_eq!((&told["innocent"], &told["first_rolled_back"]), (&false.into(), &7.into()));
 
     run(&bad).said(0, &["of 30  share  with 99% confidence", "\ndetected ", "`--seed 7` shows"]);
+    let later: Vec<_> = bad.iter().copied().chain(["--canary-errors-from", "5m"]).collect();
+    run(&later)
+        .said(0, &["\nrolled back before it was bad, at 5m", "\ntime from when it was bad until "]);
+    let later: Vec<String> = later.iter().chain(&["--json"]).map(|a| (*a).to_owned()).collect();
+    let told = json(&later);
+    assert_eq!(told["onset_ms"], 300_000);
+    let [begin, onset] =
+        ["rolled_back_after_ms", "detected_after_ms"].map(|t| told[t]["worst"].as_u64());
+    assert_eq!(onset, begin.map(|begin| begin - 300_000));
     let innocent = run(&simulate);
     innocent.said(0, &["\nfalse rollbacks ", "\npromoted ", "\ntime until it was promoted "]);
     assert_eq!(innocent.err, "", "no progress is shown where there is no terminal");

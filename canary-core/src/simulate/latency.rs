@@ -28,6 +28,15 @@ impl Latency {
         Self { median_ms: 50.0, p95_ms: None }
     }
 
+    /// Tells whether half, or 95 of a hundred, of the requests take longer.
+    pub(super) fn is_slower_than(self, other: Self) -> bool {
+        self.median_ms > other.median_ms || self.p95() > other.p95()
+    }
+
+    fn p95(self) -> f64 {
+        self.p95_ms.unwrap_or_else(|| self.median_ms * libm::exp(P95 * SPREAD))
+    }
+
     /// Adds the shares of requests in each bucket, counted `times` so often.
     pub(super) fn add(self, shares: &mut Shares, times: f64) {
         if times <= 0.0 {

@@ -8,6 +8,7 @@ use super::run::Run;
 use super::{Share, Simulation};
 use crate::record::{Outcome, Reason};
 use crate::report::Report;
+use crate::value::BySide;
 
 /// How many rollouts are run before it is told how far it is.
 const BATCH: u64 = 128;
@@ -33,13 +34,24 @@ impl Simulation {
     #[track_caller]
     pub fn run_many_watched(&self, runs: u64, mut watch: impl FnMut(&Many)) -> Many {
         self.refuse_unknown_names();
-        let mut many = Many::default();
+        let mut many = Many::with_onset(self.onset());
         while many.runs() < runs {
             let batch = many.runs()..runs.min(many.runs() + BATCH);
             self.samples(batch).into_iter().for_each(|sample| many.count(sample));
             watch(&many);
         }
         many
+    }
+
+    /// Returns when the canary, which begins as good as stable, becomes worse: it begins to fail more of its requests, or
+    /// one of its gauges begins to grow. `None` where it never does, where it is worse from the begin, and where numbers
+    /// are scripted.
+    #[must_use]
+    pub fn onset(&self) -> Option<Duration> {
+        let BySide { stable, canary } = &self.services;
+        let drawn = self.scripts.stable.is_empty() && self.scripts.canary.is_empty();
+        let from = canary.worse_from(stable).filter(|_| drawn);
+        from.map(Duration::from_millis)
     }
 
     #[cfg(feature = "parallel")]
@@ -62,6 +74,8 @@ impl Simulation {
 /// Sums up many simulated rollouts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Many {
+    /// When the canary became worse, if later than at the begin.
+    onset: Option<Duration>,
     by_check: BTreeMap<String, usize>,
     errors_served: Vec<u64>,
     /// How long it took, of those that were promoted.
@@ -93,6 +107,13 @@ impl Sample {
 }
 
 impl Many {
+    /// Begins to sum up rollouts in which the canary becomes worse so long after the begin: see
+    /// [`Simulation::onset`]. `Many::default()` is for those in which it is the same from begin to end.
+    #[must_use]
+    pub fn with_onset(onset: Option<Duration>) -> Self {
+        Self { onset, ..Self::default() }
+    }
+
     /// Adds one more rollout.
     pub fn add(&mut self, seed: u64, report: &Report) {
         self.count(Sample::of(seed, report));
@@ -133,6 +154,37 @@ impl Many {
     #[must_use]
     pub const fn rolled_back(&self) -> Share {
         self.share(self.rolled_back_after.len())
+    }
+
+    /// Returns how long after the begin the canary became worse, if it did so later than at the begin.
+    #[must_use]
+    pub const fn onset(&self) -> Option<Duration> {
+        self.onset
+    }
+
+    /// Returns how many were taken back before the canary became worse: while it was innocent.
+    #[must_use]
+    pub fn early(&self) -> Share {
+        self.share(self.rolled_back_after.len() - self.since_onset().count())
+    }
+
+    /// Returns how many were taken back since it is worse; where it is the same from begin to end, all that were.
+    #[must_use]
+    pub fn detected(&self) -> Share {
+        self.share(self.since_onset().count())
+    }
+
+    /// Returns how long it took at most, from when the canary became worse until it was decided to take it back, in this
+    /// share of those that were since then, 0 to 1. `None` if none was.
+    #[must_use]
+    pub fn detected_after(&self, share: f64) -> Option<Duration> {
+        quantile(&self.since_onset().collect::<Vec<_>>(), share)
+    }
+
+    /// Returns how long each took that was taken back since the canary is worse.
+    fn since_onset(&self) -> impl Iterator<Item = Duration> {
+        let onset = self.onset.unwrap_or_default();
+        self.rolled_back_after.iter().filter_map(move |after| after.checked_sub(onset))
     }
 
     /// Returns how many were taken back because this check failed.

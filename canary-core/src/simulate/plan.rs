@@ -24,10 +24,10 @@ use crate::value::{BySide, GateName, IntoDuration, Side, StageRef, Timestamp, mi
 pub struct Simulation {
     pub(super) policy: Arc<Policy>,
     load: Load,
-    services: BySide<Service>,
+    pub(super) services: BySide<Service>,
     outages: Vec<(u64, u64, f64)>,
     scrape: Option<(u64, u64)>,
-    scripts: BySide<Script>,
+    pub(super) scripts: BySide<Script>,
     pub(super) workload: Option<SimulatedWorkload>,
     pub(super) seed: u64,
     pub(super) begin: Timestamp,

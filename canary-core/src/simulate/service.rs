@@ -214,6 +214,30 @@ impl Service {
         self.later_errors.is_empty() && self.cold.is_none() && self.pod.is_none()
     }
 
+    /// Returns when this service, which was as good as the other one, becomes worse; `None` where it never does, or is
+    /// so from the begin. Any other gauge counts as worse.
+    pub(super) fn worse_from(&self, other: &Self) -> Option<u64> {
+        let changed =
+            |at: &u64| [self, other].into_iter().filter_map(|s| s.next_change(*at, 0)).min();
+        let fails_more = |at: &u64| self.error_rate_at(*at, 0) > other.error_rate_at(*at, 0);
+        let errors = std::iter::successors(Some(0), changed).find(fails_more);
+        let leaks = self.leaks.iter().filter(|leak| !other.leaks.contains(leak));
+        let at_once = self.is_other_at_once(other).then_some(0);
+        let all = errors.into_iter().chain(leaks.map(|leak| leak.from)).chain(at_once);
+        all.min().filter(|from| *from > 0)
+    }
+
+    /// Tells whether anything but errors and leaks is worse than the other service's.
+    fn is_other_at_once(&self, other: &Self) -> bool {
+        let parts = [self.cold.as_deref().map(|(_, s)| s), self.pod.as_deref().map(|(_, s)| s)];
+        let mut all = parts.into_iter().flatten().chain([self]);
+        let shows = |(name, value): &(Arc<str>, f64)| other.gauge_at(name, 0, 0) == Some(*value);
+        self.silent
+            || self.restarts_every_ms != other.restarts_every_ms
+            || !self.gauges.iter().all(shows)
+            || all.any(|part| part.latency.is_slower_than(other.latency))
+    }
+
     fn cold_at(&self, at: u64, since: u64) -> Option<&Self> {
         let (time, cold) = self.cold.as_deref()?;
         (at < since.saturating_add(*time)).then_some(cold)
