@@ -22,6 +22,9 @@ use crate::value::{Query, Signal, Timestamp, Weight};
 /// prior is the sharpest any more.
 const SHARPEST_UP_TO: f64 = 0.25;
 
+/// A check, and its position among all of the policy's.
+type Owner<'a> = (usize, &'a Check);
+
 impl Plan {
     pub(super) fn of(policy: &Policy) -> Self {
         let mut plan = Self {
@@ -73,66 +76,104 @@ impl Plan {
         });
     }
 
-    fn node(&mut self, policy: &Policy, (i, check): (usize, &Check), kind: &CheckKind) -> Node {
-        let parts = |plan: &mut Self, how, parts: &[CheckKind]| {
-            let nodes = parts.iter().map(|part| plan.node(policy, (i, check), part));
-            Node::Combined(how, nodes.collect())
-        };
+    fn node(&mut self, policy: &Policy, owner: Owner<'_>, kind: &CheckKind) -> Node {
         match kind {
             CheckKind::Threshold { metric, comparison, limit, for_ms, samples } => {
-                Node::Metered(Metered {
+                let metered = Metered {
+                    read: self.read_lasting(policy, owner, metric, (*for_ms, kind.compares())),
                     metric: metric.clone(),
                     comparison: *comparison,
                     limit: *limit,
                     for_ms: *for_ms,
                     samples: *samples,
-                    read: self.read(policy, metric, &mut |plan, track| {
-                        plan.need_of(check, i, track, kind.compares());
-                        plan.over((i, check), *for_ms, track)
-                    }),
-                })
+                };
+                Node::Metered(metered)
             }
-            CheckKind::WorseThanStable { ratio, false_alarm, of } => self
-                .evidence(policy, (i, check), (*ratio, *false_alarm), of)
-                .unwrap_or_else(Node::from),
+            CheckKind::WorseThanStable { ratio, false_alarm, of } => {
+                self.evidence(policy, owner, (*ratio, *false_alarm), of).unwrap_or_else(Node::from)
+            }
             CheckKind::AsGoodAsStable { ratio, false_pass, .. } => {
-                self.as_good((i, check), *ratio, *false_pass).unwrap_or_else(Node::from)
+                self.as_good(owner, *ratio, *false_pass).unwrap_or_else(Node::from)
             }
             CheckKind::Objective { allowed, false_alarm } => {
-                self.objective((i, check), *allowed, *false_alarm).unwrap_or_else(Node::from)
+                self.objective(owner, *allowed, *false_alarm).unwrap_or_else(Node::from)
             }
-            CheckKind::MannWhitney { metric, ratio } => {
-                let track = self.track(policy, metric.signal());
-                self.need_of(check, i, track, true);
-                self.ranks.push(RankPlan { track, metric: metric.clone(), ratio: *ratio });
-                Node::Ranks(self.ranks.len() - 1)
-            }
+            CheckKind::MannWhitney { metric, ratio } => self.ranked(policy, owner, metric, *ratio),
             CheckKind::Ab { metric, significance, samples } => {
-                let track = self.track(policy, metric.signal());
-                self.need_of(check, i, track, true);
-                self.summed[track] = true;
-                let slower = match metric {
-                    Metric::Latency(quantile) => Some(1.0 - Quantile::fraction(*quantile)),
-                    _ => None,
-                };
-                let (metric, significance, samples) = (metric.clone(), *significance, *samples);
-                self.abs.push(AbPlan { track, metric, slower, significance, samples });
-                Node::Ab(self.abs.len() - 1)
+                self.compared(policy, owner, metric, (*significance, *samples))
             }
             CheckKind::Gate { gate } => {
                 let known = self.gates.iter().position(|name| name == gate);
                 Node::Gate(known.unwrap_or(self.gates.len()))
             }
-            CheckKind::All(kinds) => parts(self, Combination::All, kinds),
-            CheckKind::Any(kinds) => parts(self, Combination::Any, kinds),
-            CheckKind::Not(kind) => parts(self, Combination::Not, std::slice::from_ref(kind)),
+            CheckKind::All(kinds) => self.combined(policy, owner, (Combination::All, kinds)),
+            CheckKind::Any(kinds) => self.combined(policy, owner, (Combination::Any, kinds)),
+            CheckKind::Not(kind) => {
+                let kinds = std::slice::from_ref(&**kind);
+                self.combined(policy, owner, (Combination::Not, kinds))
+            }
         }
+    }
+
+    fn combined(
+        &mut self,
+        policy: &Policy,
+        owner: Owner<'_>,
+        (how, kinds): (Combination, &[CheckKind]),
+    ) -> Node {
+        Node::Combined(how, kinds.iter().map(|kind| self.node(policy, owner, kind)).collect())
+    }
+
+    /// Finds out where a check's metric is read, and notes that it is needed.
+    fn read_lasting(
+        &mut self,
+        policy: &Policy,
+        owner: Owner<'_>,
+        metric: &Metric,
+        (for_ms, compares): (u64, bool),
+    ) -> Read {
+        let (i, check) = owner;
+        self.read(policy, metric, &mut |plan, track| {
+            plan.need_of(check, i, track, compares);
+            plan.over(owner, for_ms, track)
+        })
+    }
+
+    fn ranked(
+        &mut self,
+        policy: &Policy,
+        (i, check): Owner<'_>,
+        metric: &Metric,
+        ratio: f64,
+    ) -> Node {
+        let track = self.track(policy, metric.signal());
+        self.need_of(check, i, track, true);
+        self.ranks.push(RankPlan { track, metric: metric.clone(), ratio });
+        Node::Ranks(self.ranks.len() - 1)
+    }
+
+    fn compared(
+        &mut self,
+        policy: &Policy,
+        (i, check): Owner<'_>,
+        metric: &Metric,
+        (significance, samples): (f64, u64),
+    ) -> Node {
+        let track = self.track(policy, metric.signal());
+        self.need_of(check, i, track, true);
+        self.summed[track] = true;
+        let slower = match metric {
+            Metric::Latency(quantile) => Some(1.0 - Quantile::fraction(*quantile)),
+            _ => None,
+        };
+        self.abs.push(AbPlan { track, metric: metric.clone(), slower, significance, samples });
+        Node::Ab(self.abs.len() - 1)
     }
 
     fn evidence(
         &mut self,
         policy: &Policy,
-        (i, check): (usize, &Check),
+        (i, check): Owner<'_>,
         (ratio, false_alarm): (f64, f64),
         of: &[Weighed],
     ) -> Result<Node, InvalidLimits> {
@@ -160,7 +201,7 @@ impl Plan {
 
     fn as_good(
         &mut self,
-        (i, check): (usize, &Check),
+        (i, check): Owner<'_>,
         ratio: f64,
         false_pass: f64,
     ) -> Result<Node, InvalidLimits> {
@@ -172,7 +213,7 @@ impl Plan {
 
     fn objective(
         &mut self,
-        (i, check): (usize, &Check),
+        (i, check): Owner<'_>,
         allowed: f64,
         false_alarm: f64,
     ) -> Result<Node, InvalidLimits> {
@@ -236,7 +277,7 @@ impl Plan {
         }
     }
 
-    fn over(&mut self, (i, check): (usize, &Check), for_ms: u64, track: usize) -> Over {
+    fn over(&mut self, (i, check): Owner<'_>, for_ms: u64, track: usize) -> Over {
         if for_ms > 0 {
             let delayed = (check.delay_ms > 0).then_some(i);
             let plan = HistoryPlan { track, look_back_ms: for_ms, from: check.from, delayed };

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::memory::{Consequence, Lack};
-use super::plan::{CheckPlan, Need, NeededBy, Plan, delay};
-use super::sight::{Said, Sight, said};
+use super::memory::Lack;
+use super::plan::{Need, NeededBy, Plan, delay};
+use super::sight::{Said, said};
 use super::tracks::State;
 use super::tracks::Track;
-use super::{Judge, Work, counted, fresh, measured_at};
+use super::verdicts::Verdicts;
+use super::{Judge, Work, counted, measured_at};
 use crate::policy::{Policy, Quantile};
-use crate::record::{CheckResult, Finding, Judgement, Ruling, Silent, Verdict};
+use crate::record::{CheckResult, Judgement, Ruling, Silent};
 use crate::value::{BySide, Failure, Measured, Query, Reading, Split, Timestamp, Window, millis};
 
 /// Says where the rollout stands when it is looked at.
@@ -57,16 +58,6 @@ pub(in crate::rollout) enum Guilt {
 
 /// Holds what was answered: the answers, and what became of each query.
 pub(super) type Answered<'a> = (&'a [Result<Measured, Failure>], &'a [State]);
-
-/// Collects what the checks come to.
-struct Verdicts {
-    checks: Vec<CheckResult>,
-    worst: Ruling,
-    failed: Option<usize>,
-    /// What was borne for too long, and by which check.
-    lack: Option<(Lack, usize)>,
-    asks: Vec<CheckResult>,
-}
 
 impl Judge {
     /// Judges one look. With nothing asked, for nothing is measured at this weight, gates alone are judged, and
@@ -142,75 +133,6 @@ impl Judge {
         Some(window)
     }
 
-    /// Lets each check say what it sees, and follows what that leads to.
-    fn verdicts(
-        &mut self,
-        policy: &Policy,
-        plan: &Plan,
-        (Look { stage, split, .. }, at_end, nothing_new): (Look, bool, bool),
-        active: &[bool],
-        (answers, states): Answered<'_>,
-        now: Timestamp,
-    ) -> Verdicts {
-        let Self {
-            tracks,
-            histories,
-            gathered,
-            evidence,
-            as_good,
-            objectives,
-            ranks,
-            abs,
-            gates,
-            hard_limit,
-            checks,
-            ..
-        } = self;
-        let sight = Sight {
-            plan,
-            split,
-            now,
-            fresh: fresh(policy),
-            at_end,
-            at_last_end: at_end && plan.last_mixed == Some(stage),
-            nothing_new,
-            answers,
-            states,
-            tracks,
-            histories,
-            gathered,
-            evidence,
-            as_good,
-            objectives,
-            ranks,
-            abs,
-            gates,
-        };
-        let mut verdicts = Verdicts::with_room_for(policy.checks().len() + 1);
-        if policy.hard_limit() {
-            let (verdict, finding) = counted::hard_limit(split, sight.said(0));
-            let consequence = hard_limit.take(&plan.hard_limit_rules, verdict, now);
-            verdicts.push((&plan.hard_limit, false), (verdict, finding), &consequence);
-        }
-        for (i, (check, memory)) in policy.checks().iter().zip(checks).enumerate() {
-            let CheckPlan { rules, node, .. } = &plan.checks[i];
-            let (found, consequence) = if !active[i] {
-                let found = (Verdict::NotApplicable, Finding::Nothing);
-                (found, memory.take(rules, Verdict::NotApplicable, now))
-            } else if let Some(found) = memory.stands(check, now).cloned() {
-                let consequence = memory.meanwhile(rules, found.0);
-                (found, consequence)
-            } else {
-                let found = sight.judge(node, false);
-                memory.look(check, (found.0, &found.1), now);
-                let consequence = memory.take(rules, found.0, now);
-                (found, consequence)
-            };
-            verdicts.push((&check.name, check.dry_run), found, &consequence);
-        }
-        verdicts
-    }
-
     fn rule(
         &mut self,
         policy: &Policy,
@@ -271,46 +193,6 @@ impl Judge {
             }
         }
         notes
-    }
-}
-
-impl Verdicts {
-    fn with_room_for(checks: usize) -> Self {
-        Self {
-            checks: Vec::with_capacity(checks),
-            worst: Ruling::GoOn,
-            failed: None,
-            lack: None,
-            asks: Vec::new(),
-        }
-    }
-
-    #[inline]
-    fn push(
-        &mut self,
-        (check, dry_run): (&Arc<str>, bool),
-        (verdict, finding): (Verdict, Finding),
-        consequence: &Consequence,
-    ) {
-        let Consequence { ruling, then, borne, passes_left, lack } = *consequence;
-        self.worst = self.worst.max(ruling);
-        if ruling == Ruling::RollBack && verdict == Verdict::Fail {
-            self.failed = self.failed.or(Some(self.checks.len()));
-        }
-        self.lack = self.lack.or(lack.map(|lack| (lack, self.checks.len())));
-        let check = Arc::clone(check);
-        self.checks.push(CheckResult {
-            check,
-            verdict,
-            then,
-            dry_run,
-            borne,
-            passes_left,
-            finding,
-        });
-        if ruling == Ruling::Ask {
-            self.asks.extend(self.checks.last().cloned());
-        }
     }
 }
 

@@ -20,6 +20,7 @@ mod shown;
 mod sight;
 mod tally;
 mod tracks;
+mod verdicts;
 mod weigh;
 
 pub(super) use applies::{judged_at, measured_at};
