@@ -1,10 +1,13 @@
-//! Policies on the command line: is a file valid, what does it plan, is that long enough, and what would come of it?
+//! Policies on the command line: is a file valid, what does it plan, is that long enough, what would come of it, and what
+//! would have come of it last week?
 //!
 //! ```sh
 //! cargo run --example policy -- lint examples/policies/*.yaml
 //! cargo run --example policy -- show examples/policies/checkout.yaml
 //! cargo run --example policy -- plan examples/policies/checkout.yaml --rps 200 --base-error-rate 0.001
 //! cargo run --example policy -- simulate examples/policies/checkout.yaml --canary-error-rate 0.05
+//! cargo run --features mesh --example policy -- replay examples/policies/checkout.yaml --prometheus http://prometheus:9090 \
+//!   --from 2026-11-20T14:00Z --to 2026-11-20T16:30Z
 //! ```
 
 #[path = "policy/lint.rs"]
@@ -15,6 +18,8 @@ mod many;
 mod numbers;
 #[path = "policy/plan.rs"]
 mod plan;
+#[path = "policy/replay/mod.rs"]
+mod replay;
 #[path = "policy/show/mod.rs"]
 mod show;
 #[path = "policy/simulate.rs"]
@@ -38,7 +43,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use serde_json::Value;
 
-/// Checks, explains, plans and simulates the policies of canary rollouts.
+/// Checks, explains, plans, simulates and replays the policies of canary rollouts.
 #[derive(Debug, Parser)]
 #[command(name = "policy", after_help = AFTER_HELP)]
 struct Options {
@@ -54,6 +59,7 @@ Examples, after `cargo run --example policy --`:
   show examples/policies/checkout.yaml
   plan examples/policies/checkout.yaml --rps 200 --base-error-rate 0.001
   simulate examples/policies/checkout.yaml --canary-error-rate 0.05
+  replay examples/policies/checkout.yaml --recording incident.jsonl
 
 `policy help JOB` tells more about each.";
 
@@ -61,6 +67,7 @@ Examples, after `cargo run --example policy --`:
 enum Job {
     Lint(lint::Options),
     Plan(plan::Options),
+    Replay(replay::Options),
     Show(show::Options),
     Simulate(Box<simulate::Options>),
 }
@@ -73,6 +80,7 @@ fn main() -> ExitCode {
     let done = match &options.job {
         Job::Lint(options) => options.run(),
         Job::Plan(options) => options.run(),
+        Job::Replay(options) => options.run(),
         Job::Show(options) => options.run(),
         Job::Simulate(options) => options.run(),
     };

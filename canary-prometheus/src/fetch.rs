@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use canary_core::ports::PortError;
-use canary_core::value::{BySide, Side, Signal, Window, millis};
+use canary_core::value::{BySide, Side, Signal, Window};
 use futures::future::try_join;
 
 use crate::api::answer::Data;
@@ -103,10 +103,9 @@ impl Fetch<'_> {
         reach: Duration,
         read: impl FnOnce(Data) -> Result<Found, String>,
     ) -> Result<(Found, Vec<String>), PortError> {
-        let promql = format!("{selector}[{}ms]", millis(reach));
         let found = self
             .tick
-            .fetch(&promql)
+            .samples(selector, reach)
             .await
             .and_then(|answer| Ok((read(answer.data).map_err(invalid)?, answer.notes)));
         found.map_err(|error| in_context(name, error))

@@ -15,6 +15,7 @@ mod http;
 mod increase;
 mod limits;
 mod names;
+mod past;
 pub mod preset;
 mod promql;
 mod read;

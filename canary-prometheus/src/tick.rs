@@ -19,6 +19,7 @@ use crate::count;
 use crate::error::{in_context, invalid};
 use crate::fetch::Fetch;
 use crate::increase::Increase;
+use crate::past::Shelf;
 use crate::read;
 use crate::source::{Ask, Counted, Prometheus};
 use crate::template::Template;
@@ -76,6 +77,8 @@ pub(crate) struct Tick<'a> {
     rollout: &'a RolloutId,
     pub(crate) until: Timestamp,
     patience: Duration,
+    /// Where the answers are, of a look at the past.
+    shelf: Option<&'a Shelf>,
 }
 
 impl<'a> Tick<'a> {
@@ -85,7 +88,12 @@ impl<'a> Tick<'a> {
         until: Timestamp,
         patience: Duration,
     ) -> Self {
-        Self { source, rollout, until, patience }
+        Self { source, rollout, until, patience, shelf: None }
+    }
+
+    /// Looks at the past.
+    pub(crate) const fn on(self, shelf: &'a Shelf) -> Self {
+        Self { shelf: Some(shelf), ..self }
     }
 
     /// Answers one query before the deadline.
@@ -104,7 +112,7 @@ impl<'a> Tick<'a> {
         }
     }
 
-    async fn measure(
+    pub(crate) async fn measure(
         &self,
         query: &Query,
         numbers: SharedNumbers<'_>,
@@ -147,8 +155,35 @@ impl<'a> Tick<'a> {
         rendered.map_err(|problem| invalid(format!("{signal} of {side}: {problem}")))
     }
 
+    /// Fetches the samples of a selector, so far back.
+    pub(crate) async fn samples(
+        &self,
+        selector: &str,
+        reach: Duration,
+    ) -> Result<Answer, PortError> {
+        match self.shelf {
+            Some(shelf) => shelf.samples(self, selector, reach).await,
+            None => self.fetch(&format!("{selector}[{}ms]", millis(reach))).await,
+        }
+    }
+
+    /// Asks the server, as of the instant that is looked at.
     pub(crate) async fn fetch(&self, promql: &str) -> Result<Answer, PortError> {
-        self.source.api.query(promql, self.until, self.patience).await
+        self.fetch_at(promql, self.until).await
+    }
+
+    pub(crate) async fn fetch_at(&self, promql: &str, at: Timestamp) -> Result<Answer, PortError> {
+        self.source.api.query(promql, at, self.patience).await
+    }
+
+    /// Asks the server as of the instant that is looked at, and every so often after it.
+    pub(crate) async fn fetch_range(
+        &self,
+        promql: &str,
+        until: Timestamp,
+        every: Duration,
+    ) -> Result<Answer, PortError> {
+        self.source.api.query_range(promql, (self.until, until), every, self.patience).await
     }
 
     fn value(
@@ -186,14 +221,15 @@ impl<'a> Tick<'a> {
             }
         }
         let texts = Vec::from_iter(texts);
+        if let Some(shelf) = self.shelf {
+            let each = join_all(texts.iter().map(|text| shelf.number(&self, text))).await;
+            return read_numbers(texts, each);
+        }
         if let Some(found) = self.together(&texts).await {
             return Arc::new(texts.into_iter().zip(found).collect());
         }
         let each = join_all(texts.iter().map(|text| self.fetch(text))).await;
-        let found = each
-            .into_iter()
-            .map(|answer| answer.and_then(read_number).map_err(PortError::into_failure));
-        Arc::new(texts.iter().cloned().zip(found).collect())
+        read_numbers(texts, each)
     }
 
     /// Asks for several numbers at once; nothing if that cannot be done, or if one of them spoils the others.
@@ -212,6 +248,11 @@ impl<'a> Tick<'a> {
             Err(error) => Some(vec![Err(error.into_failure()); texts.len()]),
         }
     }
+}
+
+fn read_numbers(texts: Vec<String>, answers: Vec<Result<Answer, PortError>>) -> Numbers {
+    let read = |answer: Result<_, _>| answer.and_then(read_number).map_err(PortError::into_failure);
+    Arc::new(texts.into_iter().zip(answers.into_iter().map(read)).collect())
 }
 
 pub(crate) fn read_number(Answer { data, notes }: Answer) -> Result<Number, PortError> {

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::table::table;
-use crate::words::{duration, percent};
+use crate::words::{duration, percent, rounded};
 
 /// How sure the bounds of a share are.
 const CONFIDENCE: f64 = 0.99;
@@ -127,9 +127,4 @@ pub(crate) fn in_json(many: &Many, innocent: bool) -> Value {
 /// Writes a time to the second.
 fn seconds(time: Duration) -> String {
     duration(Duration::from_secs(time.as_secs()))
-}
-
-/// Keeps two digits after the point of a percentage.
-fn rounded(share: f64) -> f64 {
-    (share * 1e4).round() / 1e4
 }

@@ -67,6 +67,16 @@ pub(crate) fn gauge(text: &str) -> Result<(String, f64), &'static str> {
     read().ok_or("expected NAME=NUMBER, such as cpu=0.9")
 }
 
+/// Reads `namespace=shop`.
+pub(crate) fn variable(text: &str) -> Result<(String, String), &'static str> {
+    let read = |(name, value): (&str, &str)| {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let named = name.chars().all(is_name) && name.starts_with(|c: char| !c.is_ascii_digit());
+        named.then(|| (name.to_owned(), value.to_owned()))
+    };
+    text.split_once('=').and_then(read).ok_or("expected NAME=VALUE, such as namespace=shop")
+}
+
 /// Reads `oncall=30m`: who is asked, and what comes of it.
 pub(crate) fn opening(text: &str) -> Result<(String, Opening), &'static str> {
     let read = || {

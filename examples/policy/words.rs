@@ -38,6 +38,11 @@ pub(crate) fn percent(fraction: f64) -> String {
     format!("{}%", (fraction * 1e8).round() / 1e6)
 }
 
+/// Keeps two digits after the point of a percentage.
+pub(crate) fn rounded(share: f64) -> f64 {
+    (share * 1e4).round() / 1e4
+}
+
 /// Writes a limit in a metric's unit.
 pub(crate) fn limit(unit: Unit, value: f64) -> String {
     match unit {

@@ -101,6 +101,7 @@ mod work;
 pub use begin::Begin;
 pub use effect::{Action, Effect};
 pub use event::{Answer, Command, CommandKind, Event, Reply};
+pub use judge::queries;
 pub use phase::{Asking, Hold, Phase};
 pub use snapshot::{Snapshot, SnapshotError};
 pub use status::{CheckEvidence, Status, Waiting};

@@ -1,4 +1,5 @@
-//! A policy in virtual time, against a made-up service: offline, in microseconds, the same for the same seed.
+//! A policy in virtual time, against a made-up service or what was recorded of a real one: offline, in microseconds, the
+//! same for the same seed.
 //!
 //! ```
 //! use std::time::Duration;
@@ -36,6 +37,7 @@ mod opening;
 mod plan;
 mod pods;
 mod process;
+mod recording;
 mod run;
 mod service;
 mod share;
@@ -49,6 +51,9 @@ pub use load::Load;
 pub use many::Many;
 pub use opening::Opening;
 pub use plan::Simulation;
+#[cfg(feature = "json")]
+pub use recording::RecordingError;
+pub use recording::{Recording, WrongWindow};
 pub use service::Service;
 pub use share::Share;
 pub use trace::Trace;

@@ -9,7 +9,7 @@ use super::run::Run;
 use super::service::Script;
 use super::steps::Steps;
 use super::world::BEGIN;
-use super::{Load, Opening, Service, SimulatedWorkload, Trace, World};
+use super::{Load, Opening, Recording, Service, SimulatedWorkload, Trace, World};
 use crate::policy::Policy;
 #[cfg(feature = "calendar")]
 use crate::policy::{GateKind, OpeningHours};
@@ -28,6 +28,7 @@ pub struct Simulation {
     outages: Vec<(u64, u64, f64)>,
     scrape: Option<(u64, u64)>,
     pub(super) scripts: BySide<Script>,
+    recording: Option<Arc<Recording>>,
     pub(super) workload: Option<SimulatedWorkload>,
     pub(super) seed: u64,
     pub(super) begin: Timestamp,
@@ -59,6 +60,7 @@ impl Simulation {
             outages: Vec::new(),
             scrape: None,
             scripts: BySide::default(),
+            recording: None,
             workload: None,
             seed: 0,
             begin: BEGIN,
@@ -135,6 +137,19 @@ impl Simulation {
         };
         script.retain(|(known, _)| **known != *metric);
         script.push((metric.into(), Steps::new(points)));
+        self
+    }
+
+    /// Shows both sides as they were recorded, and draws nothing: the rollout begins where the recording does, and stops
+    /// where it ends.
+    ///
+    /// What was recorded stays as it was, whatever weight the policy gives the canary: its requests came to it at the
+    /// weights of that time. Of what is said of traffic and services nothing is used then, and no sample comes late.
+    pub fn recorded(mut self, recording: impl Into<Arc<Recording>>) -> Self {
+        let recording = recording.into();
+        self.begin = recording.span().after;
+        self.limit = recording.span().length();
+        self.recording = Some(recording);
         self
     }
 
@@ -250,7 +265,8 @@ impl Simulation {
     /// Runs the rollout and returns its report.
     ///
     /// # Panics
-    /// If a gate, a check or a stage was named that the policy does not have: the test would not test what it says.
+    /// If a gate, a check or a stage was named that the policy does not have, or it asks what was not recorded: the test
+    /// would not test what it says.
     #[must_use]
     #[track_caller]
     pub fn run(&self) -> Report {
@@ -289,12 +305,20 @@ impl Simulation {
             .with_outages(self.outages.clone())
             .with_scrapes(self.scrape)
             .with_scripts(self.scripts.clone())
+            .with_recording(self.recording.clone())
             .with_workload(self.workload.clone())
     }
 
     #[track_caller]
     pub(super) fn refuse_unknown_names(&self) {
         let policy = self.policy.name();
+        if let Some(recording) = &self.recording {
+            let lacks = recording.lacks(&self.policy);
+            assert!(
+                lacks.is_empty(),
+                "the recording lacks what the policy `{policy}` asks: {lacks:?}"
+            );
+        }
         for gate in self.gates.keys() {
             let known = self.policy.gates().any(|name| name.as_str() == gate);
             assert!(known, "the policy `{policy}` asks no gate `{gate}`");

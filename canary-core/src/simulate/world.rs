@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::Load;
 use super::draw::Chance;
 use super::latency::{BOUNDS, Histogram};
 use super::service::{Script, Service};
 use super::steps::Steps;
 use super::workload::{Running, SimulatedWorkload};
+use super::{Load, Recording};
 use crate::ports::{Applied, Call, Observed};
 use crate::value::{
     BySide, EffectId, Epoch, Failure, FailureKind, Side, Timestamp, Traffic, Version, Weight,
@@ -31,6 +31,8 @@ pub struct World {
     /// How often and how late samples come, in milliseconds.
     pub(super) scrape: Option<(u64, u64)>,
     pub(super) scripts: BySide<Script>,
+    /// What is shown instead of anything drawn.
+    pub(super) recording: Option<Arc<Recording>>,
     /// The chance of an error as each service begins with it, for which it is drawn most often.
     pub(super) errors: BySide<(f64, Chance)>,
     /// The bounds of every histogram that is answered.
@@ -91,6 +93,7 @@ impl World {
             outages: Vec::new(),
             scrape: None,
             scripts: BySide::default(),
+            recording: None,
             errors,
             bounds: BOUNDS.into(),
             latency,
@@ -121,6 +124,11 @@ impl World {
 
     pub(super) fn with_scripts(mut self, scripts: BySide<Script>) -> Self {
         self.scripts = scripts;
+        self
+    }
+
+    pub(super) fn with_recording(mut self, recording: Option<Arc<Recording>>) -> Self {
+        self.recording = recording;
         self
     }
 

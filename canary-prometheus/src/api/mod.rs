@@ -24,18 +24,43 @@ impl Api {
         Self { http, limits }
     }
 
-    /// Evaluates a query as of an instant. The server is told not to work on it for longer than anybody waits.
+    /// Evaluates a query as of an instant.
     pub(crate) async fn query(
         &self,
         promql: &str,
         at: Timestamp,
         patience: Duration,
     ) -> Result<Answer, PortError> {
-        let time = format!("{}.{:03}", at.as_millis() / 1000, at.as_millis() % 1000);
+        self.ask("/api/v1/query", promql, &[("time", seconds(at))], patience).await
+    }
+
+    /// Evaluates a query as of the first of two instants, and every so often after it up to the second.
+    pub(crate) async fn query_range(
+        &self,
+        promql: &str,
+        (from, until): (Timestamp, Timestamp),
+        every: Duration,
+        patience: Duration,
+    ) -> Result<Answer, PortError> {
+        let step = format!("{}ms", millis(every));
+        let form = [("start", seconds(from)), ("end", seconds(until)), ("step", step)];
+        self.ask("/api/v1/query_range", promql, &form, patience).await
+    }
+
+    /// Asks once. The server is told not to work on it for longer than anybody waits.
+    async fn ask(
+        &self,
+        path: &str,
+        promql: &str,
+        when: &[(&str, String)],
+        patience: Duration,
+    ) -> Result<Answer, PortError> {
         let most = patience.min(self.limits.time);
         let timeout = format!("{}ms", millis(most));
-        let form = [("query", promql), ("time", &*time), ("timeout", &*timeout)];
-        let page = self.http.ask("/api/v1/query", &form, most, self.limits.bytes).await?;
+        let when = when.iter().map(|(name, value)| (*name, value.as_str()));
+        let form: Vec<_> =
+            [("query", promql)].into_iter().chain(when).chain([("timeout", &*timeout)]).collect();
+        let page = self.http.ask(path, &form, most, self.limits.bytes).await?;
         let wait = page.retry_after;
         let answer = self.understand(&page, promql).and_then(|answer| self.within_limits(answer));
         match wait {
@@ -82,6 +107,11 @@ impl Api {
         }
         Ok(answer)
     }
+}
+
+/// Writes an instant as the query API reads it, exact to the millisecond.
+fn seconds(at: Timestamp) -> String {
+    format!("{}.{:03}", at.as_millis() / 1000, at.as_millis() % 1000)
 }
 
 /// Returns the beginning of a text on one line.

@@ -100,6 +100,12 @@ impl PartialEq for Work {
     }
 }
 
+/// Returns what is asked of metric sources under a policy, the requests first; each query begins with the epoch.
+#[must_use]
+pub fn queries(policy: &Policy) -> Vec<Query> {
+    Plan::of(policy).queries
+}
+
 impl Judge {
     pub(super) fn new(policy: &Policy, now: Timestamp) -> Self {
         let plan = Plan::of(policy);

@@ -1,0 +1,111 @@
+//! What did Prometheus see then?
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use canary_core::policy::Policy;
+use canary_core::ports::MetricSource as _;
+use canary_core::rollout::queries;
+use canary_core::simulate::{Recording, WrongWindow};
+use canary_core::value::{Query, RolloutId, Side, Signal, Timestamp, Window, millis};
+use canary_prometheus::Prometheus;
+use canary_prometheus::preset::{http, istio, linkerd, pods};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Mesh, Options};
+
+/// How often the past is looked at, at least: what is recorded so finely serves policies that look at another pace too.
+const STEP: Duration = Duration::from_secs(5);
+
+/// Reads the past, and shows on a terminal how far it is.
+pub(super) fn fetch(options: &Options, policy: &Policy) -> anyhow::Result<Recording> {
+    let span = span(options)?;
+    let source = source(options)?;
+    let rollout = match value(options, "rollout") {
+        Some(name) => name.parse().with_context(|| format!("`{name}` names no rollout"))?,
+        None => RolloutId::new("replay")?,
+    };
+    let mut asked = queries(policy);
+    for query in &asked {
+        source.check(query).with_context(|| format!("`{}` cannot be asked", query.signal))?;
+    }
+    // Whoever tries another policy on the recording may want to look at latency too.
+    if asked.iter().all(|query| query.signal != Signal::Latency) {
+        asked.push(Query::new(Signal::Latency, span.after));
+    }
+    let mut recording = Recording::new(span, asked.clone());
+    let mut wrong = None::<WrongWindow>;
+    let progress = progress(span)?;
+    let step = STEP.min(policy.every());
+    let back = source.look_back(&rollout, &asked, span, step, |query, measured| {
+        progress.set_position(millis(measured.covered.until.since(span.after)) / 1000);
+        wrong = wrong.take().or(recording.push(&query.signal, measured).err());
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(back)?;
+    progress.finish_and_clear();
+    match wrong {
+        Some(wrong) => Err(wrong).context("what the server answers does not fit together"),
+        None => Ok(recording),
+    }
+}
+
+fn span(options: &Options) -> anyhow::Result<Window> {
+    let (from, to) = (options.from.unwrap_or(Timestamp::EPOCH), options.to.unwrap_or_default());
+    if to <= from {
+        bail!("--to {to} does not lie after --from {from}");
+    }
+    Ok(Window::new(from, to))
+}
+
+fn progress(span: Window) -> anyhow::Result<ProgressBar> {
+    let style =
+        ProgressStyle::with_template("read {pos} of {len} seconds of the past, {eta} to go")?;
+    // Where standard error is no terminal nothing is drawn.
+    Ok(ProgressBar::new(millis(span.length()) / 1000).with_style(style))
+}
+
+fn source(options: &Options) -> anyhow::Result<Prometheus> {
+    let server = options.prometheus.as_deref().unwrap_or_default();
+    let mut builder = Prometheus::builder(server);
+    for (name, value) in options.variables.iter().filter(|(name, _)| name != "rollout") {
+        builder = builder.variable(name, value);
+    }
+    for side in Side::BOTH {
+        if let Some(name) = value(options, side.as_str()) {
+            builder = builder.variant(side, name);
+        }
+    }
+    let needed = |name: &str| {
+        let mesh = format!("{:?}", options.mesh).to_lowercase();
+        value(options, name).with_context(|| format!("--mesh {mesh} needs --var {name}=.."))
+    };
+    let deployments =
+        || Ok::<_, anyhow::Error>((needed("namespace")?, needed("stable")?, needed("canary")?));
+    let or = |name: &str, usual| value(options, name).unwrap_or(usual);
+    builder = match options.mesh {
+        Mesh::Istio => {
+            let (namespace, stable, canary) = deployments()?;
+            builder
+                .preset(istio::by_workload(namespace, stable, canary))
+                .preset(pods::by_deployment(namespace, stable, canary))
+        }
+        Mesh::Linkerd => {
+            let (namespace, stable, canary) = deployments()?;
+            builder
+                .preset(linkerd::by_deployment(namespace, stable, canary))
+                .preset(pods::by_deployment(namespace, stable, canary))
+        }
+        Mesh::Http => builder.preset(http::by_label(
+            or("label", "variant"),
+            or("stable", "stable"),
+            or("canary", "canary"),
+        )),
+    };
+    Ok(builder.build()?)
+}
+
+/// Returns what a variable was set to last.
+fn value<'a>(options: &'a Options, name: &str) -> Option<&'a str> {
+    options.variables.iter().rev().find(|(known, _)| known == name).map(|(_, value)| &**value)
+}
