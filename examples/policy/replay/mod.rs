@@ -1,7 +1,7 @@
 //! Would a policy have caught what happened?
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Write as _};
+use std::fs::File;
+use std::io::{self, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -112,16 +112,7 @@ impl Options {
 
     #[cfg(feature = "mesh")]
     fn fetch(&self, policy: &Policy) -> anyhow::Result<Recording> {
-        if let Some(file) = &self.record {
-            // Where nothing can be written nothing needs to be read.
-            let opened = OpenOptions::new().create(true).append(true).open(file);
-            opened.with_context(|| format!("cannot write {}", file.display()))?;
-        }
-        let recording = prometheus::fetch(self, policy)?;
-        if let Some(file) = &self.record {
-            keep(&recording, file).with_context(|| format!("cannot write {}", file.display()))?;
-        }
-        Ok(recording)
+        prometheus::fetch(self, policy)
     }
 
     #[cfg(not(feature = "mesh"))]
@@ -136,13 +127,6 @@ fn open(file: &Path) -> anyhow::Result<Recording> {
     let name = file.display();
     let opened = File::open(file).with_context(|| format!("cannot read {name}"))?;
     Recording::read(BufReader::new(opened)).with_context(|| name.to_string())
-}
-
-#[cfg(feature = "mesh")]
-fn keep(recording: &Recording, file: &Path) -> io::Result<()> {
-    let mut out = BufWriter::new(File::create(file)?);
-    recording.write(&mut out)?;
-    out.flush()
 }
 
 fn introduction(policy: &Policy, recording: &Recording) -> String {

@@ -1,5 +1,7 @@
 //! What did Prometheus see then?
 
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write as _};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -17,8 +19,24 @@ use super::{Mesh, Options};
 /// How often the past is looked at, at least: what is recorded so finely serves policies that look at another pace too.
 const STEP: Duration = Duration::from_secs(5);
 
-/// Reads the past, and shows on a terminal how far it is.
+/// Reads the past, and keeps it where that is wanted.
 pub(super) fn fetch(options: &Options, policy: &Policy) -> anyhow::Result<Recording> {
+    let Some(file) = &options.record else { return look_back(options, policy) };
+    let failed = || format!("cannot write {}", file.display());
+    // Where nothing can be written nothing needs to be read.
+    OpenOptions::new().create(true).append(true).open(file).with_context(failed)?;
+    let recording = look_back(options, policy)?;
+    let keep = || {
+        let mut out = BufWriter::new(File::create(file)?);
+        recording.write(&mut out)?;
+        out.flush()
+    };
+    keep().with_context(failed)?;
+    Ok(recording)
+}
+
+/// Reads the past, and shows on a terminal how far it is.
+fn look_back(options: &Options, policy: &Policy) -> anyhow::Result<Recording> {
     let span = span(options)?;
     let source = source(options)?;
     let rollout = match value(options, "rollout") {
@@ -42,8 +60,9 @@ pub(super) fn fetch(options: &Options, policy: &Policy) -> anyhow::Result<Record
         wrong = wrong.take().or(recording.push(&query.signal, measured).err());
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(back)?;
+    let read = runtime.block_on(back);
     progress.finish_and_clear();
+    read?;
     match wrong {
         Some(wrong) => Err(wrong).context("what the server answers does not fit together"),
         None => Ok(recording),
