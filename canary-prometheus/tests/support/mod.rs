@@ -51,6 +51,7 @@ pub(crate) struct PrometheusServer {
     child: Child,
     address: SocketAddr,
     url: String,
+    flags: &'static [&'static str],
     /// Holds the configuration and the samples, for as long as the process runs.
     dir: TempDir,
 }
@@ -58,13 +59,18 @@ pub(crate) struct PrometheusServer {
 impl PrometheusServer {
     /// Starts a server that scrapes these addresses once a second, and waits until it is ready.
     pub(crate) async fn start(targets: &[SocketAddr]) -> Self {
+        Self::start_with(targets, &[]).await
+    }
+
+    /// Starts one with further flags.
+    pub(crate) async fn start_with(targets: &[SocketAddr], flags: &'static [&'static str]) -> Self {
         // Between looking for a free port and using it, somebody else may take it.
         for _ in 0..5 {
             let dir = tempfile::tempdir().unwrap();
             fs::write(dir.path().join("prometheus.yml"), scrape_config(targets)).unwrap();
             let address = free_address();
-            let child = launch(&dir, address);
-            let mut server = Self { child, address, url: format!("http://{address}"), dir };
+            let child = launch(&dir, address, flags);
+            let mut server = Self { child, address, url: format!("http://{address}"), flags, dir };
             if server.is_running().await {
                 return server;
             }
@@ -83,7 +89,7 @@ impl PrometheusServer {
     /// Starts the process again, with the samples that it had, and waits until it is ready.
     #[allow(dead_code, reason = "not every test ends its server")]
     pub(crate) async fn start_again(&mut self) {
-        self.child = launch(&self.dir, self.address);
+        self.child = launch(&self.dir, self.address, self.flags);
         assert!(self.is_running().await, "Prometheus does not start again");
     }
 
@@ -111,13 +117,14 @@ impl Drop for PrometheusServer {
     }
 }
 
-fn launch(dir: &TempDir, address: SocketAddr) -> Child {
+fn launch(dir: &TempDir, address: SocketAddr, flags: &[&str]) -> Child {
     let binary = std::env::var_os("CANARY_TEST_PROMETHEUS").unwrap_or("prometheus".into());
     Command::new(&binary)
         .arg(format!("--config.file={}", dir.path().join("prometheus.yml").display()))
         .arg(format!("--storage.tsdb.path={}", dir.path().display()))
         .arg(format!("--web.listen-address={address}"))
         .arg("--log.level=error")
+        .args(flags)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
@@ -168,6 +175,15 @@ pub(crate) struct Exporter {
 impl Exporter {
     /// Serves what `metrics` gives for the number of the scrape, 0 for the first; without any, nobody answers.
     pub(crate) fn serve(metrics: impl Fn(u64) -> Option<String> + Send + 'static) -> Self {
+        let page = move |scrape| metrics(scrape).map(String::into_bytes);
+        Self::serve_as("text/plain; version=0.0.4", page)
+    }
+
+    /// Serves pages of another form.
+    pub(crate) fn serve_as(
+        form: &'static str,
+        metrics: impl Fn(u64) -> Option<Vec<u8>> + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let ended = Arc::new(AtomicBool::new(false));
@@ -179,7 +195,8 @@ impl Exporter {
                     return;
                 }
                 // A scrape that broke off shows as a gap, which the counts must bear.
-                let answered = stream.ok().zip(metrics(scrape)).map(|(s, text)| answer(s, &text));
+                let answered =
+                    stream.ok().zip(metrics(scrape)).map(|(s, page)| answer(s, form, &page));
                 if answered.is_some_and(|answered| answered.is_ok()) {
                     scrape += 1;
                 }
@@ -204,7 +221,7 @@ impl Drop for Exporter {
     }
 }
 
-fn answer(mut stream: TcpStream, metrics: &str) -> std::io::Result<()> {
+fn answer(mut stream: TcpStream, form: &str, page: &[u8]) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
@@ -214,8 +231,8 @@ fn answer(mut stream: TcpStream, metrics: &str) -> std::io::Result<()> {
     }
     write!(
         stream,
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nConnection: close\r\n\
-         Content-Length: {}\r\n\r\n{metrics}",
-        metrics.len()
-    )
+        "HTTP/1.1 200 OK\r\nContent-Type: {form}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        page.len()
+    )?;
+    stream.write_all(page)
 }

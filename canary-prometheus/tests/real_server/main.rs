@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
+mod native;
+mod presets;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::fmt::Write as _;
