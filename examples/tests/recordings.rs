@@ -11,7 +11,7 @@ use canary_core::policy::Policy;
 use canary_core::report::Report;
 use canary_core::rollout::queries;
 use canary_core::simulate::Recording;
-use canary_core::value::{Counts, Measured, Query, Reading, Signal, Timestamp, Window};
+use canary_core::value::{Counts, Measured, Query, Reading, Side, Signal, Timestamp, Window};
 use support::{Ran, file, run};
 
 const POLICY: &str = "\
@@ -96,6 +96,18 @@ fn what_was_not_recorded_and_what_is_damaged_is_named() {
         .said(1, &["cannot read nowhere.jsonl"]);
     run(&["replay", &policy, "--recording", &policy])
         .said(1, &["shop.yaml: line 1 of the recording: ", "; expected a header such as {"]);
+}
+
+#[test]
+fn the_form_that_the_docs_show_is_read() {
+    let page = fs::read_to_string("../docs/prometheus.md").unwrap();
+    let shown = page.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    let recording = Recording::read(shown.as_bytes()).unwrap();
+    assert_eq!(recording.span().after, BEGIN);
+    assert_eq!((recording.len(), recording.requests(Side::Stable, BEGIN).bad), (3, 1));
+    let mut again = Vec::new();
+    recording.write(&mut again).unwrap();
+    assert_eq!(String::from_utf8(again).unwrap(), shown);
 }
 
 #[test]

@@ -47,10 +47,9 @@ fn look_back(options: &Options, policy: &Policy) -> anyhow::Result<Recording> {
     for query in &asked {
         source.check(query).with_context(|| format!("`{}` cannot be asked", query.signal))?;
     }
-    // Whoever tries another policy on the recording may want to look at latency too.
-    if asked.iter().all(|query| query.signal != Signal::Latency) {
-        asked.push(Query::new(Signal::Latency, span.after));
-    }
+    // Whoever tries another policy on the recording may want to look at more.
+    let more = usual(options.mesh).filter(|more| asked.iter().all(|query| query.signal != *more));
+    asked.extend(more.collect::<Vec<_>>().into_iter().map(|more| Query::new(more, span.after)));
     let mut recording = Recording::new(span, asked.clone());
     let mut wrong = None::<WrongWindow>;
     let progress = progress(span)?;
@@ -75,6 +74,13 @@ fn span(options: &Options) -> anyhow::Result<Window> {
         bail!("--to {to} does not lie after --from {from}");
     }
     Ok(Window::new(from, to))
+}
+
+/// Returns what can be told of every service, beside its requests.
+fn usual(mesh: Mesh) -> impl Iterator<Item = Signal> {
+    let pods = if mesh == Mesh::Http { &[][..] } else { &["cpu", "memory", "restarts", "ready"] };
+    let pods = pods.iter().map(|name| Signal::Custom((*name).into()));
+    std::iter::once(Signal::Latency).chain(pods)
 }
 
 fn progress(span: Window) -> anyhow::Result<ProgressBar> {
