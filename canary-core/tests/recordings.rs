@@ -92,11 +92,13 @@ fn weights_of_the_policy_change_nothing_of_what_was_recorded() {
 
 #[test]
 fn each_recorded_request_is_judged_once() {
-    // Without a settling time nothing is left out, whatever the pace of the looks.
+    // Without a settling time nothing is left out, whatever the pace of the looks; a stage that begins in the middle of a
+    // window counts all of it.
     for every in [4, 7, 15, 61] {
         let plan = Policy::builder("all")
             .every(Duration::from_secs(every))
             .settle(Duration::ZERO)
+            .stage("tenth", Weight::percent(10), minutes(9))
             .stage("half", Weight::percent(50), minutes(60))
             .stage("full", Weight::FULL, minutes(1))
             .check(Check::above("errors", "error_rate", 0.9).then(Then::Warn))
