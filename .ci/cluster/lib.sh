@@ -34,3 +34,41 @@ started_at() {
 
 # runs PID START: does the process that started then still run?
 runs() { [[ -n $2 && $(started_at "$1") == "$2" ]]; }
+
+# free_ports COUNT: sets the array `ports`. Below 32768, where the kernel takes the near
+# ends of outgoing connections from: one of those could take the port between this check
+# and its use.
+free_ports() {
+    local port
+    ports=()
+    for port in $(shuf -i 20000-32767 -n 50); do
+        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || ports+=("$port")
+        [[ ${#ports[@]} -lt $1 ]] || return 0
+    done
+    die "no $1 free ports found"
+}
+
+# start NAME ARGUMENT...: in a session of its own, so that it outlives this script and
+# its terminal, and without our stdout, which a caller waits on. Uses `dir`.
+start() {
+    local name=$1
+    shift
+    setsid "$cache/bin/$name" "$@" >"$dir/$name.log" 2>&1 </dev/null &
+    echo "$name $! $(started_at $!)" >>"$dir/pids"
+}
+
+# ready NAME URL: waits, for half a minute, until the newest process, NAME, answers there
+# to `fetch`.
+ready() {
+    local name=$1 url=$2 bound=30 why="" end
+    end=$((SECONDS + bound))
+    until fetch -o /dev/null -m 2 "$url" 2>/dev/null; do
+        [[ -n $(started_at $!) ]] || why="has ended"
+        [[ $SECONDS -lt $end ]] || why="is not ready after $bound s"
+        if [[ $why ]]; then
+            tail -n 20 "$dir/$name.log" >&2
+            die "$name $why; above is the end of $dir/$name.log"
+        fi
+        sleep 0.1
+    done
+}
