@@ -56,6 +56,19 @@ fn a_new_holder_gives_nothing_back_that_was_taken_from_the_canary() {
 }
 
 #[test]
+fn a_look_that_works_ends_the_wait_for_the_next_try_to_take_the_canary_back() {
+    let mut bench = Bench::holding_at(Weight::percent(50), policy());
+    bench.saved_latest();
+    bench.command(CommandKind::Abort { reason: "bad".into() });
+    for _ in 0..2 {
+        bench.route_fails(FailureKind::Unavailable);
+    }
+    assert!(!bench.opened("route"), "the second try has just failed");
+    bench.seen(Weight::percent(50));
+    assert!(bench.opened("route 0%"), "{:?}", bench.rollout.phase());
+}
+
+#[test]
 fn what_is_taken_from_a_new_version_while_the_old_one_is_kept_stays_away() {
     let policy = plan(|spec| {
         spec.promotion.how = How::Swap;
@@ -228,4 +241,63 @@ fn a_route_that_others_change_while_a_version_goes_is_put_back_before_our_marks_
     bench.go_on_until(|bench| bench.opened("retire"));
     bench.progressed(Progress::Done);
     assert_eq!(bench.rollout.phase().name(), "releasing");
+}
+
+/// Looks with good numbers until the route is asked for, or so many looks have passed.
+fn looks(bench: &mut Bench, most: usize) {
+    for _ in 0..most {
+        bench.saved_latest();
+        if bench.opened("route") {
+            return;
+        }
+        match bench.open.is_empty() {
+            false => bench.answer_first(),
+            true => {
+                bench.now = bench.rollout.deadline().unwrap();
+                bench.step(Event::Tick);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_resume_puts_back_what_was_there_though_nothing_could_be_judged_meanwhile() {
+    for found in [Weight::ZERO, Weight::percent(3)] {
+        let mut spec = policy().spec().clone();
+        spec.drift = Drift::Pause;
+        let mut bench = Bench::holding_at(Weight::percent(10), Policy::from_spec(spec).unwrap());
+        bench.now = bench.now + s(1);
+        bench.seen(found);
+        bench.saved_latest();
+        assert!(bench.rollout.status(bench.now).paused);
+        bench.now = bench.now + s(300);
+        bench.step(Event::Tick);
+        bench.command(CommandKind::Resume);
+        looks(&mut bench, 9);
+        assert!(bench.opened("route 10%"), "{:?}: {:?}", bench.open, bench.told());
+        bench.route_ok();
+        bench.go_on_until(|bench| bench.rollout.outcome().is_some());
+        assert!(bench.rollout.outcome().unwrap().is_promoted(), "{:?}", bench.told());
+    }
+}
+
+#[test]
+fn a_resume_raises_to_what_was_there_and_no_further_without_a_verdict() {
+    let mut spec = policy().spec().clone();
+    spec.drift = Drift::Pause;
+    let (mut bench, _) = Bench::start(Policy::from_spec(spec).unwrap());
+    bench.go_on_until(|bench| bench.opened("route 50%"));
+    bench.route_fails(FailureKind::Unavailable);
+    bench.now = bench.now + s(1);
+    bench.seen(Weight::ZERO);
+    bench.saved_latest();
+    bench.now = bench.now + s(300);
+    bench.step(Event::Tick);
+    bench.command(CommandKind::Resume);
+    looks(&mut bench, 9);
+    assert!(bench.opened("route 10%"), "{:?}: {:?}", bench.open, bench.told());
+    bench.route_ok();
+    bench.saved_latest();
+    assert!(!bench.opened("route"), "{:?}", bench.open);
+    bench.go_on_until(|bench| bench.rollout.weight() == Weight::percent(50));
 }

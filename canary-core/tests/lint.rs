@@ -40,7 +40,7 @@ fn named(text: &str, assumptions: &Assumptions) -> Vec<(&'static str, String)> {
 }
 
 /// Each row replaces something in the wise policy, and tells what is found then and where.
-const UNWISE: [(&str, &str, &str, &str); 25] = [
+const UNWISE: [(&str, &str, &str, &str); 31] = [
     (
         "  - { name: many, metric: error_rate, above: 5%, for: 2m }\n",
         "",
@@ -109,6 +109,37 @@ const UNWISE: [(&str, &str, &str, &str); 25] = [
         "too-few-requests",
         "checks[2].samples",
     ),
+    (
+        "gates: {",
+        "  - { name: few, any: [{ metric: cpu, above: 1 }, { metric: latency.p95, above: 1s, samples: 100000 }] }\ngates: {",
+        "too-few-requests",
+        "checks[2].any[1].samples",
+    ),
+    (
+        "gates: {",
+        "  - { name: soft, any: [{ metric: error_rate, above: 5%, for: 3m }], then: hold }\ngates: {",
+        "looser-limit",
+        "checks[2].above",
+    ),
+    (
+        "{ name: many, metric: error_rate, above: 5%, for: 2m }",
+        "{ name: many, any: [{ metric: error_rate, above: 1% }] }",
+        "false-alarms",
+        "checks[1]",
+    ),
+    (
+        "gates: {",
+        "  - { name: shown, as_good_as_stable: 2x }\ngates: {",
+        "no-progress",
+        "checks[2].unclear",
+    ),
+    ("gates: {", "  - { name: pods, gate: ready }\ngates: {", "no-progress", "checks[2].gate"),
+    (
+        "gates: {",
+        "  - { name: pods, any: [{ not: { gate: ready } }] }\ngates: { ready: { timeout: 5m },",
+        "no-progress",
+        "checks[2].any[0].not.gate",
+    ),
     ("for: 2m", "for: 29s", "short-window", "checks[1].for"),
     ("above: 5%, for: 2m", "above: 1%", "false-alarms", "checks[1]"),
     (
@@ -162,6 +193,44 @@ fn a_gate_that_is_only_named_is_found_where_it_is_asked() {
     let placed = found(&text, &assumptions()).remove(2).in_text("shop.yaml", &text);
     assert_eq!(placed.place.unwrap().line, 6);
     assert!(placed.help.contains("`gates: { smoke: { timeout"), "{}", placed.help);
+}
+
+#[test]
+fn a_score_beside_stable_judges_nothing_at_full() {
+    let score = |parts: &str| {
+        let check = "{ name: many, metric: health, below: 50% }\nmetrics: { health: { score: { ";
+        let limit = "{ name: many, metric: error_rate, above: 5%, for: 2m }\n";
+        WISE.replacen(limit, &format!("{check}{parts} }} }} }}\n"), 1)
+    };
+    let slow = score("latency.p50: 50, latency.p95: 50");
+    assert_eq!(named(&slow, &assumptions()), [("nothing-at-full", "stages[2]".to_owned())]);
+    assert_eq!(named(&score("latency.p50: 50, error_rate: 50"), &assumptions()), []);
+}
+
+#[test]
+fn what_ends_a_wait_for_evidence_is_no_finding() {
+    for (to, then) in
+        [("progress: { within: 2h }\n", ""), ("", ", unclear: ask"), ("", ", unclear: go_on")]
+    {
+        let check = format!("  - {{ name: shown, as_good_as_stable: 2x{then} }}\n{to}gates: {{");
+        assert_eq!(named(&WISE.replacen("gates: {", &check, 1), &assumptions()), []);
+    }
+}
+
+#[test]
+fn what_ends_a_wait_for_a_watched_gate_is_no_finding() {
+    for (more, gate, then) in [
+        ("progress: { within: 2h }\n", "{}", "hold"),
+        ("", "{}", "warn"),
+        ("", "{ alerts: {} }", "roll_back"),
+        ("", "{ http: { url: \"http://localhost/\" } }", "roll_back"),
+        ("", "{ window: { cron: \"* 9-16 * * *\" } }", "hold"),
+    ] {
+        let check = format!(
+            "  - {{ name: watched, gate: other, then: {then} }}\n{more}gates: {{ other: {gate},"
+        );
+        assert_eq!(named(&WISE.replacen("gates: {", &check, 1), &assumptions()), [], "{check}");
+    }
 }
 
 #[test]

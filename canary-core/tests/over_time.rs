@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use canary_core::policy::{Check, Policy, PolicyBuilder, Then};
+use canary_core::policy::{Check, HARD_LIMIT, PROGRESS, Patience, Policy, PolicyBuilder, Then};
 use canary_core::ports::{Observed, Readiness};
 use canary_core::record::Content;
 use canary_core::rollout::{Action, CommandKind, Event, Reply, Rollout};
@@ -186,6 +186,22 @@ fn a_question_stands_until_a_person_answers_it() {
     let answered = plan().answer("errors", Opening::after("1h")).run();
     answered.assert_promoted();
     assert!(answered.stages[0].left.unwrap().since(answered.stages[0].entered) >= s(3600));
+}
+
+#[test]
+fn people_answer_for_the_hard_limit_and_for_progress_too() {
+    let silent = Patience::new(s(60), Then::Ask);
+    for (check, no_data, progress) in
+        [(HARD_LIMIT, silent, None), (PROGRESS, Patience::default(), Some(silent))]
+    {
+        let mut spec = four().build().unwrap().spec().clone();
+        spec.checks.clear();
+        (spec.no_data, spec.progress) = (no_data, progress);
+        let policy = Policy::from_spec(spec).unwrap();
+        let plan = || Simulation::of(&policy).canary(Service::healthy().silent()).limit(s(86_400));
+        assert_eq!(plan().run().outcome, None, "{check}");
+        plan().answer(check, Opening::Rejects).run().assert_rolled_back();
+    }
 }
 
 #[test]

@@ -168,6 +168,34 @@ fn the_way_back_of_a_swap_moves_the_traffic_first() {
 }
 
 #[test]
+fn what_lost_its_traffic_is_kept_until_proxies_know() {
+    for (how, abort) in [(How::InPlace, false), (How::Swap, false), (How::Swap, true)] {
+        let mut bench = Bench::with_workload(plan(|spec| {
+            spec.promotion.how = how;
+            spec.settle_ms = 7_000;
+        }));
+        if abort {
+            bench.go_on_until(|bench| bench.rollout.phase().name() == "holding");
+            bench.command(CommandKind::Abort { reason: "enough".to_owned() });
+        }
+        bench.go_on_until(|bench| bench.rollout.phase().name() == "retiring");
+        let emptied = bench.now;
+        bench.go_on_until(|bench| bench.opened("retire"));
+        assert_eq!(bench.now.since(emptied), s(7), "{how:?} {abort}");
+    }
+}
+
+#[test]
+fn what_never_had_any_traffic_is_not_kept() {
+    let mut bench = Bench::with_workload(plan(|spec| spec.settle_ms = 7_000));
+    bench.go_on_until(|bench| bench.opened("make the canary ready"));
+    bench.command(CommandKind::Abort { reason: "enough".to_owned() });
+    let decided = bench.now;
+    bench.go_on_until(|bench| bench.opened("retire"));
+    assert_eq!(bench.now, decided);
+}
+
+#[test]
 fn a_canary_that_is_not_ready_in_time_is_taken_back() {
     let policy = plan(|spec| spec.workload.ready_within_ms = 5_000);
     let mut bench = Bench::with_workload(policy);

@@ -77,6 +77,12 @@ fn a_rollout_stops_where_the_recording_ends() {
 }
 
 #[test]
+#[should_panic(expected = "what was recorded is the same in each of many runs")]
+fn many_rollouts_over_one_recording_are_refused() {
+    drop(Simulation::of(&policy()).recorded(incident(40, 0, 0)).run_many(2));
+}
+
+#[test]
 fn weights_of_the_policy_change_nothing_of_what_was_recorded() {
     let recording = incident(40, 0, 0);
     let report = Simulation::of(&policy()).recorded(recording.clone()).run();

@@ -15,6 +15,16 @@ mod reference {
     canary_core::router_conformance!(|| async { MemoryRouter::new() });
 }
 
+mod chosen_while_it_runs {
+    use std::sync::Arc;
+
+    use super::{MemoryRouter, TrafficRouter};
+
+    canary_core::router_conformance!(|| async {
+        Arc::new(MemoryRouter::new()) as Arc<dyn TrafficRouter>
+    });
+}
+
 mod made_up_world {
     use canary_core::simulate::{Service, World};
     use canary_core::testing::WorldPorts;

@@ -3,7 +3,8 @@
 
 mod support;
 
-use canary_core::policy::{Check, GateSpec, Policy, PolicySpec, Stage};
+use canary_core::policy::{Check, GateSpec, Policy, PolicySpec, Stage, Then};
+use canary_core::ports::Decision;
 use canary_core::record::Content;
 use canary_core::rollout::{Begin, Event, Rollout};
 use canary_core::value::{Failure, FailureKind, GateName, Weight};
@@ -89,6 +90,40 @@ fn looks_of_the_same_sort_become_one_record_once_there_are_plenty() {
         .collect();
     assert_eq!((looks.len(), looks.iter().sum::<u64>()), (256, 30_000));
     assert_eq!((looks[0], looks[255]), (100, 4_500));
+}
+
+#[test]
+fn a_state_grows_no_more_while_a_store_is_down_though_looks_gates_and_routes_flip() {
+    let mut spec = policy().spec().clone();
+    spec.stages[0].hold_ms = 100_000_000;
+    spec.checks = vec![
+        Check::above("errors", "error_rate", 0.05).then(Then::Hold),
+        Check::gate("switch", name("switch")).then(Then::Hold),
+    ];
+    let mut bench = Bench::holding_at(Weight::percent(10), Policy::from_spec(spec).unwrap());
+    let mut sizes = Vec::new();
+    for look in 0..2_400 {
+        while !bench.opened("measure") {
+            bench.now = bench.rollout.deadline().unwrap();
+            bench.step(Event::Tick);
+            not_saved(&mut bench);
+        }
+        match look % 3 {
+            0 => bench.gate_fails(FailureKind::Unavailable),
+            _ => bench.decided(Decision::Open),
+        };
+        bench.measured(if look % 2 == 0 { 10 } else { 0 });
+        if look % 5 == 0 {
+            bench.seen(Weight::percent(7));
+            while bench.opened("route") {
+                bench.route_ok();
+            }
+        }
+        if look % 600 == 599 {
+            sizes.push(serde_json::to_string(&bench.rollout.snapshot()).unwrap().len());
+        }
+    }
+    assert!(sizes[3] < sizes[1] + sizes[1] / 20, "{sizes:?}");
 }
 
 fn name(text: &str) -> GateName {

@@ -164,6 +164,13 @@ fn a_store_that_is_down_delays_every_raise_and_no_way_back() {
 }
 
 #[test]
+fn a_store_that_hangs_is_waited_for() {
+    let trace = simulation().fault("10m", Port::Store.hangs_for("1s")).run_traced();
+    assert_eq!(trace.weight_at("10m9s"), Weight::percent(10));
+    assert_eq!(trace.weight_at("11m"), Weight::percent(50));
+}
+
+#[test]
 fn a_weight_that_somebody_sets_is_seen_and_the_route_really_had_it() {
     let trace = simulation().fault("5m", Fault::routed_by_hand(Weight::percent(80))).run_traced();
     assert_eq!(trace.weight_at("5m"), Weight::percent(80));
@@ -230,6 +237,40 @@ fn a_frozen_process_that_wakes_up_goes_on() {
     let trace = simulation().fault("5m", Fault::frozen_for("8m")).run_traced();
     trace.report().assert_promoted();
     assert_eq!(trace.weight_at("12m"), Weight::percent(10));
+}
+
+#[test]
+fn a_frozen_process_hears_what_was_said_as_soon_as_it_wakes_up() {
+    let abort = CommandKind::Abort { reason: "enough".to_owned() };
+    let trace =
+        simulation().fault("5m1s", Fault::frozen_for("4s")).command("5m3s", abort).run_traced();
+    assert_eq!(trace.weight_at("5m4s"), Weight::percent(10));
+    assert_eq!(trace.weight_at("5m6s"), Weight::ZERO);
+}
+
+#[test]
+fn nothing_happens_once_a_rollout_has_ended_or_its_time_is_over() {
+    let by_hand = Fault::routed_by_hand(Weight::percent(20));
+    let ended = simulation().fault("2h", by_hand).run_traced();
+    ended.report().assert_promoted();
+    assert_eq!(ended.weight_at("3h"), Weight::FULL);
+    let cut = simulation().limit(at("9m59s")).run_traced();
+    assert_eq!(cut.weight_at("3h"), Weight::percent(10));
+    let end = cut.report().started + at("9m59s");
+    assert!(cut.records().iter().all(|record| record.at <= end), "{:?}", cut.records().last());
+}
+
+#[test]
+fn a_process_that_was_replaced_may_lower_the_weight() {
+    let abort = CommandKind::Abort { reason: "enough".to_owned() };
+    let trace = simulation()
+        .fault("5m", Port::Router.late_for("10s", "5s"))
+        .command("5m", abort)
+        .fault("5m1s", Fault::replaced_while_frozen_for("1m"))
+        .run_traced();
+    assert_eq!(trace.weight_at("5m4s"), Weight::percent(10));
+    assert_eq!(trace.weight_at("5m5s"), Weight::ZERO, "the call of the one that was replaced");
+    assert_eq!(trace.violations(), [""; 0]);
 }
 
 #[test]
@@ -348,6 +389,21 @@ fn the_versions_run_as_they_are_told_to() {
     let looping = Simulation::of(&patient).workload(SimulatedWorkload::crash_looping()).run();
     looping.assert_rolled_back();
     looping.assert_never_above(Weight::ZERO);
+}
+
+#[test]
+fn traffic_that_nobody_can_serve_is_told() {
+    let by_hand = |workload| {
+        let half = Fault::routed_by_hand(Weight::percent(50));
+        simulation().workload(workload).fault("5m", half).run_traced()
+    };
+    let told = |trace: &Trace, what: &str| {
+        let told = trace.violations();
+        assert!(told.iter().any(|told| told.ends_with(what)), "{told:?}");
+    };
+    told(&by_hand(SimulatedWorkload::never_ready()), "the canary has 50% and is not ready");
+    let ready = by_hand(SimulatedWorkload::ready_after("1m"));
+    told(&ready, "the canary has 50% and is ready for 10%");
 }
 
 fn any_fault() -> impl Strategy<Value = Fault> {

@@ -37,6 +37,14 @@ fn many_runs_are_the_single_ones_together() {
 }
 
 #[test]
+fn what_did_not_end_is_counted_as_such() {
+    let (whole, cut) = (bad().seed(5), bad().seed(5).limit(at("1m")));
+    let mut many = Many::default();
+    [&whole, &cut, &whole, &cut, &cut].into_iter().for_each(|run| many.add(5, &run.run()));
+    assert_eq!((many.unfinished().hits, many.unfinished().of), (3, 5));
+}
+
+#[test]
 fn the_number_of_threads_changes_nothing() {
     // More than are run before it is told how far it is; the seeds begin again at 0 after the last.
     let simulation = bad().seed(u64::MAX - 150);

@@ -143,6 +143,10 @@ fn latency_has_its_median_and_its_tail() {
     about(quantile(slow.clone(), 0.95, Duration::ZERO, HOUR), 1_500.0);
     let pods = Service::healthy().one_pod_of(2, slow.clone());
     assert!(quantile(pods, 0.95, Duration::ZERO, HOUR) > 700.0);
+    let very_slow = Service::healthy().median(ms(2_000)).p95(ms(2_200));
+    let quarter = Service::healthy().one_pod_of(4, very_slow);
+    assert!(quantile(quarter.clone(), 0.7, Duration::ZERO, HOUR) < 300.0);
+    assert!(quantile(quarter, 0.8, Duration::ZERO, HOUR) > 1_500.0);
     let warming = Service::healthy().median(ms(50)).warming_up("10m", slow);
     assert!(quantile(warming.clone(), 0.5, Duration::ZERO, at("10m")) > 150.0);
     about(quantile(warming, 0.5, at("10m"), HOUR), 50.0);
@@ -158,6 +162,8 @@ fn gauges_stand_leak_and_count_restarts() {
     assert_eq!(gauge(&world, "memory", at("30m")), Reading::Value(0.5));
     assert_eq!(gauge(&world, "memory", at("90m")), Reading::Value(0.9));
     assert_eq!(gauge(&world, "restarts", at("15m")), Reading::Value(2.0));
+    let later = ask(&world, Signal::Custom("restarts".into()), at("15m"), at("36m"));
+    assert_eq!(later.sides.canary, Reading::Value(3.0));
     let unknown = Query::new(Signal::Custom("unheard".into()), BEGIN);
     assert!(world.measure(&[unknown], BEGIN + HOUR)[0].is_err());
 }
@@ -261,6 +267,34 @@ fn a_script_is_exact_and_adds_up() {
     assert_eq!(sum, Counts::new(1_200, 150).unwrap());
     assert_eq!(gauge(&world, "pool", at("59s")), Reading::Value(0.2));
     assert_eq!(gauge(&world, "pool", at("60s")), Reading::NotFinite);
+}
+
+#[test]
+fn requests_that_are_scripted_fail_as_the_service_does() {
+    let service = Service::healthy().errors(0.25);
+    let scripted =
+        simulation().canary(service).script("requests", Side::Canary, [(at("0s"), 10.0)]);
+    let world = halved(&scripted, Duration::ZERO);
+    assert_eq!(counts(&world, Side::Canary, at("0s"), at("1m")), Counts::new(600, 150).unwrap());
+}
+
+#[test]
+fn a_canary_is_cold_whenever_its_traffic_begins_again() {
+    let service = Service::healthy().errors(0.01).warming_up("5m", Service::healthy().errors(0.2));
+    let mut world = halved(&simulation().canary(service), Duration::ZERO);
+    for (id, time, percent) in [(2, "20m", 0), (3, "30m", 50)] {
+        let time = BEGIN + at(time);
+        let rollout = "any-1".parse().unwrap();
+        let call = Call::new(rollout, Epoch::new(1), EffectId::new(id), 1, time, time);
+        let version = world.observe(time).version;
+        world.apply(&call, &Traffic::to_canary(Weight::percent(percent)), Some(&version)).unwrap();
+    }
+    for (from, to, expected) in
+        [("0s", "5m", 0.2), ("5m", "20m", 0.01), ("30m", "35m", 0.2), ("35m", "60m", 0.01)]
+    {
+        about(rate(&world, Side::Canary, at(from), at(to)), expected);
+    }
+    assert_eq!(counts(&world, Side::Canary, at("20m"), at("30m")), Counts::default());
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn a_promotion_waits_for_the_router_then_for_the_workload_then_keeps_the_old_ver
     bench.go_on_until(in_phase("promoting"));
     assert_eq!(waiting(&bench), Waiting::Router);
     bench.go_on_until(|bench| bench.opened("make the new version"));
-    assert_eq!(waiting(&bench), Waiting::Workload);
+    assert_eq!(waiting(&bench), Waiting::Workload(String::new()));
 
     let policy = plan(|spec| {
         spec.promotion.how = How::Swap;
@@ -114,7 +114,7 @@ fn a_promotion_waits_for_the_router_then_for_the_workload_then_keeps_the_old_ver
     assert_eq!(waiting(&bench), Waiting::Keep(60_000));
     bench.now = kept;
     bench.go_on_until(|bench| bench.opened("retire"));
-    assert_eq!(waiting(&bench), Waiting::Workload);
+    assert_eq!(waiting(&bench), Waiting::Workload(String::new()));
     bench.go_on_until(|bench| bench.rollout.is_settled());
     assert_eq!(waiting(&bench), Waiting::Nothing);
 }
@@ -128,7 +128,7 @@ fn the_way_back_waits_for_the_workload_where_stable_comes_first() {
     let mut bench = Bench::with_workload(plan(|_| {}));
     bench.go_on_until(|bench| bench.opened("make the new version"));
     abort(&mut bench);
-    assert_eq!(waiting(&bench), Waiting::Workload);
+    assert_eq!(waiting(&bench), Waiting::Workload(String::new()));
 
     // After a swap the traffic moves first.
     let policy = plan(|spec| {
@@ -140,7 +140,7 @@ fn the_way_back_waits_for_the_workload_where_stable_comes_first() {
     abort(&mut bench);
     assert_eq!(waiting(&bench), Waiting::Router);
     bench.route_ok();
-    assert_eq!(waiting(&bench), Waiting::Workload);
+    assert_eq!(waiting(&bench), Waiting::Workload(String::new()));
 }
 
 #[test]

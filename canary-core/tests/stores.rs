@@ -54,7 +54,7 @@ async fn promises(store: &dyn StateStore) {
     let stored = store.load(&target).await.unwrap().unwrap();
     assert_eq!(stored.revision, second);
     assert_eq!(stored.claim.state, later("a"));
-    assert_eq!(stored.claim.policy, *policy("a").spec());
+    assert_eq!(stored.claim.policy, policy("a").shared_spec());
 
     // A new holder takes over: the old one is out.
     let next = claim("b").of_version(Some("v2".to_owned())).after(vec![past()]);
@@ -98,6 +98,9 @@ async fn what_is_no_rollout_is_not_listed() {
     }
     std::fs::write(folder.path().join("notes"), "").unwrap();
     assert_eq!(FileStore::new(folder.path()).targets().await.unwrap(), []);
+    let nobody: Target = "nobody".parse().unwrap();
+    assert_eq!(FileStore::new(folder.path()).load(&nobody).await.unwrap(), None);
+    assert!(!folder.path().join("nobody").exists());
 }
 
 #[tokio::test]
@@ -116,7 +119,7 @@ async fn files_outlive_the_store_that_wrote_them_and_old_policies_are_removed() 
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
-    assert_eq!(names, ["lock", policy.as_str(), "state.json"]);
+    assert_eq!(names, ["lock", policy.as_str(), "state-0.jsonl", "state-1.jsonl"]);
 }
 
 #[tokio::test]
@@ -125,7 +128,9 @@ async fn a_broken_file_is_an_error_that_names_it_and_stays_as_it_is() {
     let store = FileStore::new(folder.path());
     let target: Target = "shop/a".parse().unwrap();
     let revision = store.claim(&target, &claim("a"), None).await.unwrap();
-    let file = folder.path().join("shop~a/state.json");
+    let [even, odd] =
+        ["state-0.jsonl", "state-1.jsonl"].map(|name| folder.path().join("shop~a").join(name));
+    let file = if even.exists() { even } else { odd };
     std::fs::write(&file, "{\"revision\": 1,").unwrap();
     for error in [
         store.load(&target).await.unwrap_err(),
@@ -133,7 +138,7 @@ async fn a_broken_file_is_an_error_that_names_it_and_stays_as_it_is() {
         store.claim(&target, &claim("a"), None).await.unwrap_err(),
     ] {
         assert_eq!(error.kind(), FailureKind::Invalid);
-        assert!(error.to_string().contains("state.json"), "{error}");
+        assert!(error.to_string().contains("state-"), "{error}");
     }
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "{\"revision\": 1,");
 }
@@ -160,11 +165,11 @@ async fn of_many_writers_at_once_one_wins_each_time() {
 fn waiting_for_a_lock_blocks_no_thread() {
     let folder = tempfile::tempdir().unwrap();
     let (store, target): (_, Target) = (FileStore::new(folder.path()), "a".parse().unwrap());
-    std::fs::create_dir(folder.path().join("a")).unwrap();
-    let lock = std::fs::File::create(folder.path().join("a/lock")).unwrap();
-    lock.lock().unwrap();
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.max_blocking_threads(2).enable_all().build().unwrap();
+    runtime.block_on(store.claim(&target, &claim("a"), None)).unwrap();
+    let lock = std::fs::File::create(folder.path().join("a/lock")).unwrap();
+    lock.lock().unwrap();
     let other = runtime.block_on(async {
         for _ in 0..20 {
             let load = store.load(&target);
@@ -174,5 +179,5 @@ fn waiting_for_a_lock_blocks_no_thread() {
     });
     drop(lock);
     assert_eq!(other.expect("there is a thread").unwrap(), None);
-    assert_eq!(runtime.block_on(store.load(&target)).unwrap(), None);
+    assert_eq!(runtime.block_on(store.load(&target)).unwrap().unwrap().claim, claim("a"));
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use canary_core::policy::Policy;
+use canary_core::policy::{Policy, PolicySpec};
 use canary_core::simulate::Simulation;
 use libfuzzer_sys::fuzz_target;
 
@@ -20,7 +20,7 @@ fuzz_target!(|text: &str| {
         }
     };
     let stored = serde_json::to_string(policy.spec()).expect("a policy can be stored");
-    let spec = serde_json::from_str(&stored).expect("and read again");
+    let spec: PolicySpec = serde_json::from_str(&stored).expect("and read again");
     assert_eq!(Policy::from_spec(spec).expect("what was valid stays so"), policy);
     // A look every few milliseconds would take the whole time.
     if policy.every() >= Duration::from_secs(1) {

@@ -71,6 +71,8 @@ mod tests {
         close(factor(&[&one, &other]), 116.0 / 14.0);
         // A third of the requests each, 6, 3 and 0 of nine errors: χ² = (9 + 0 + 9)/3, two degrees.
         close(factor(&[&[counts(90, 6), counts(90, 3), counts(90, 0)]]), 3.0);
+        // Two errors are enough: one is expected of each, χ² = 1 + 1.
+        close(factor(&[&[counts(100, 2), counts(100, 0)]]), 2.0);
     }
 
     #[test]

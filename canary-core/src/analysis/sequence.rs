@@ -26,17 +26,30 @@ const CELLS: usize = 32;
 /// their mean: the logarithm is concave, so that `ln L` becomes too low, nowhere by more than a slack that is
 /// known. The bounds are put as much further out: they hold, and are wider by that (some hundredths of a nat in
 /// an hour of ticks).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "Saved", try_from = "Saved")]
 pub struct RatioSequence {
-    /// By share, rising; those from `used` on are empty.
-    cells: [Cell; CELLS],
+    /// By share, rising; those from `used` on are empty, and the last one always is: there is room for one more.
+    cells: [Cell; CELLS + 1],
     used: usize,
     bad_canary: f64,
     bad_stable: f64,
     /// By how much `ln L` may be too low.
     slack: f64,
     streak: Streak,
+}
+
+impl Default for RatioSequence {
+    fn default() -> Self {
+        Self {
+            cells: [Cell::default(); CELLS + 1],
+            used: 0,
+            bad_canary: 0.0,
+            bad_stable: 0.0,
+            slack: 0.0,
+            streak: Streak::default(),
+        }
+    }
 }
 
 /// Says between which ratios the canary's error rate is of stable's.
@@ -187,28 +200,26 @@ impl RatioSequence {
             same.bad += new.bad;
             return;
         }
-        let mut cells = [Cell::default(); CELLS + 1];
-        cells[..at].copy_from_slice(&self.cells[..at]);
-        cells[at] = new;
-        cells[at + 1..].copy_from_slice(&self.cells[at..]);
+        self.cells.copy_within(at..self.used, at + 1);
+        self.cells[at] = new;
         if self.used < CELLS {
             self.used += 1;
         } else {
-            self.slack += join_nearest(&mut cells);
+            self.slack += join_nearest(&mut self.cells);
         }
-        self.cells.copy_from_slice(&cells[..CELLS]);
     }
 }
 
 /// Makes the two nearest cells one, so that the last one is free. Returns by how much `ln L` may become too low.
-fn join_nearest(cells: &mut [Cell]) -> f64 {
-    let distance = |i: &usize| cells[*i].distance(&cells[i + 1]);
-    let nearest = (0..cells.len() - 1).min_by(|a, b| distance(a).total_cmp(&distance(b)));
-    let left = nearest.unwrap_or_default();
+fn join_nearest(cells: &mut [Cell; CELLS + 1]) -> f64 {
+    let distances = cells.windows(2).map(|pair| pair[0].distance(&pair[1]));
+    let nearest = distances.enumerate().min_by(|(_, a), (_, b)| a.total_cmp(b));
+    let left = nearest.map_or(0, |(left, _)| left);
     let parts = [cells[left], cells[left + 1]];
     let joined = parts[0].join(&parts[1]);
     cells[left] = joined;
     cells.copy_within(left + 2.., left + 1);
+    cells[CELLS] = Cell::default();
     joined.gap(&parts)
 }
 
@@ -263,11 +274,10 @@ impl TryFrom<Saved> for RatioSequence {
         if saved.cells.iter().any(|cell| !(cell.w > 0.0 && cell.rest > 0.0 && cell.bad > 0.0)) {
             return Err("expected cells with requests and errors".to_owned());
         }
-        let mut cells = [Cell::default(); CELLS];
-        cells[..used].copy_from_slice(&saved.cells);
-        let (bad_canary, bad_stable) = saved.bad;
-        let Saved { slack, streak, .. } = saved;
-        Ok(Self { cells, used, bad_canary, bad_stable, slack, streak })
+        let mut sequence = Self::default();
+        sequence.cells[..used].copy_from_slice(&saved.cells);
+        let Saved { bad: (bad_canary, bad_stable), slack, streak, .. } = saved;
+        Ok(Self { used, bad_canary, bad_stable, slack, streak, ..sequence })
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+use super::apart::Apart;
 use super::execute::Ports;
 use super::fleet::Share;
 use super::handle::Stop;
@@ -14,13 +15,12 @@ use super::runner::Runner;
 use super::saver::Saver;
 use super::sources::Sources;
 use super::work::Work;
-use super::{Clock, DriverError, Handle, StartError, needs};
+use super::{Clock, Handle, StartError, needs};
 #[cfg(feature = "json")]
 use crate::journal::{Line, With};
 use crate::policy::Policy;
 use crate::ports::{Claim, Gate, Past, StateStore, Stored, TrafficRouter, Workload};
-use crate::record::Outcome;
-use crate::rollout::{Begin, Effect, Event, Phase, Rollout, Snapshot};
+use crate::rollout::{Begin, Effect, Event, Rollout, Snapshot};
 use crate::store::MemoryStore;
 use crate::value::{Actor, FailureKind, GateName, InvalidName, RolloutId, Target, Timestamp};
 
@@ -66,7 +66,7 @@ impl Default for Parts {
 
 /// Says how much of what a plan needs must be there.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Goal {
+pub(super) enum Goal {
     /// All of it.
     Drive,
     /// What it takes to take the canary back.
@@ -80,12 +80,11 @@ impl Parts {
         id: RolloutId,
     ) -> Result<Handle, StartError> {
         let target = self.target(Some(&policy))?;
-        // What the builder lacks is said before the store is asked. A rollout that is taken up may have begun by
-        // another policy, whose gates differ.
-        needs::check_gates(&policy, &self.gates)?;
-        let ready = self.made_ready(&policy, Goal::Drive)?;
+        // What the builder lacks is said before the store is asked.
+        let ready = self.fit_for(&policy)?;
         let held = ready.load(&target).await?;
         let held = ready.freed(&target, held, &id).await?;
+        ready.check_route(&target, held.as_ref(), &id).await?;
         ready.begin(policy, target, held, id).await
     }
 
@@ -121,53 +120,6 @@ impl Parts {
         }
     }
 
-    /// Makes sure that no rollout is under way on the target, and returns what is kept of the last one.
-    async fn freed(
-        &self,
-        target: &Target,
-        held: Option<Stored>,
-        id: &RolloutId,
-    ) -> Result<Option<Stored>, StartError> {
-        let Some(held) = held else { return Ok(None) };
-        let over = held.claim.past.iter().any(|past| past.rollout == *id);
-        let settled = held.claim.state.is_settled();
-        if over || (settled && held.claim.state.rollout() == id) {
-            return Err(StartError::Over { target: target.clone(), rollout: id.clone() });
-        }
-        if settled {
-            return Ok(Some(held));
-        }
-        let rollout = held.claim.state.rollout().clone();
-        let busy = |rollout| StartError::Busy { target: target.clone(), rollout };
-        // The same id again is a repeat, not another rollout.
-        let Some(actor) = self.supersede.as_ref().filter(|_| rollout != *id) else {
-            return Err(busy(rollout));
-        };
-        let promoted =
-            matches!(held.claim.state.phase(), Phase::Retiring { outcome: Outcome::Promoted, .. });
-        let old = self.clone().take_up(held, target.clone(), Goal::TakeBack)?;
-        let ended = async {
-            // One that was promoted only keeps its old version for a while.
-            if !promoted {
-                old.abort(format!("superseded by {id}"), actor).await?;
-            }
-            old.gone(actor).await
-        };
-        match ended.await {
-            Ok(_) => {}
-            Err(DriverError::Fenced) => return Err(self.lost_race(target, rollout).await),
-            Err(source) => {
-                return Err(StartError::NotSuperseded { target: target.clone(), rollout, source });
-            }
-        }
-        match self.load(target).await? {
-            Some(held) if !held.claim.state.is_settled() => {
-                Err(busy(held.claim.state.rollout().clone()))
-            }
-            held => Ok(held),
-        }
-    }
-
     async fn begin(
         self,
         policy: Arc<Policy>,
@@ -198,7 +150,7 @@ impl Parts {
             journal.write(Line::Started { rollout, policy, at: now, with });
         }
         let (mut rollout, effects) = Rollout::begin(begin, now);
-        let claim = Claim::new(policy.spec().clone(), rollout.snapshot())
+        let claim = Claim::new(policy.shared_spec(), rollout.snapshot())
             .of_version(self.version.clone())
             .after(past);
         let expect = held.map(|held| held.revision);
@@ -223,17 +175,22 @@ impl Parts {
         self.spawn(target, rollout, first, saver, clock)
     }
 
-    fn take_up(self, held: Stored, target: Target, goal: Goal) -> Result<Handle, StartError> {
+    pub(super) fn take_up(
+        self,
+        held: Stored,
+        target: Target,
+        goal: Goal,
+    ) -> Result<Handle, StartError> {
         // The rollout goes on by the policy that it began with, whatever the builder was given.
-        let policy = Arc::new(Policy::from_spec(held.claim.policy.clone())?);
+        let policy = Arc::new(Policy::from_spec(Arc::clone(&held.claim.policy))?);
         let ready = self.made_ready(&policy, goal)?;
         if held.claim.state.has_workload() && ready.workload.is_none() {
             return Err(StartError::NoWorkload { rollout: held.claim.state.rollout().clone() });
         }
         #[cfg(feature = "json")]
         if let Some(journal) = &ready.journal {
-            let (policy, snapshot) = (held.claim.policy.clone(), held.claim.state.clone());
-            let snapshot = Box::new(snapshot);
+            let policy = (*held.claim.policy).clone();
+            let snapshot = Box::new(held.claim.state.clone());
             journal.write(Line::Resumed { policy, snapshot });
         }
         let clock = ready.clock_after(Some(held.claim.state.seen()));
@@ -253,12 +210,12 @@ impl Parts {
         rollout.step(event, now)
     }
 
-    async fn load(&self, target: &Target) -> Result<Option<Stored>, StartError> {
+    pub(super) async fn load(&self, target: &Target) -> Result<Option<Stored>, StartError> {
         self.store.load(target).await.map_err(StartError::Store)
     }
 
     /// Says who was faster.
-    async fn lost_race(&self, target: &Target, id: RolloutId) -> StartError {
+    pub(super) async fn lost_race(&self, target: &Target, id: RolloutId) -> StartError {
         match self.load(target).await {
             Ok(held) => {
                 let rollout = held.map_or(id, |held| held.claim.state.rollout().clone());
@@ -269,7 +226,7 @@ impl Parts {
     }
 
     /// Returns the clock, never before what was last seen: another machine's clock may have been ahead.
-    fn clock_after(&self, seen: Option<Timestamp>) -> Clock {
+    pub(super) fn clock_after(&self, seen: Option<Timestamp>) -> Clock {
         self.clock.unwrap_or_else(Clock::system).not_before(seen.unwrap_or_default())
     }
 
@@ -278,6 +235,13 @@ impl Parts {
             Some(target) => Ok(target.clone()),
             None => Ok(Target::new(policy.map_or("", Policy::name))?),
         }
+    }
+
+    /// Checks what a new rollout needs by this policy, without a word to anybody, and adds what the plan describes.
+    pub(super) fn fit_for(self, policy: &Policy) -> Result<Self, StartError> {
+        // A rollout that is taken up may have begun by another policy, whose gates differ.
+        needs::check_gates(policy, &self.gates)?;
+        self.made_ready(policy, Goal::Drive)
     }
 
     /// Checks that the plan can be carried out with what is there, and adds what the plan itself describes.
@@ -327,7 +291,8 @@ impl Parts {
                 workload: self.workload,
                 saver,
                 clock,
-                spread: self.share.map_or(0, |_| Share::spread(rollout.id())),
+                apart: self.share.as_ref().map_or_else(Apart::default, |_| Apart::of(rollout.id())),
+                raises: self.share.map(|share| share.raises),
             },
             observers: Observers::new(rollout.id(), self.observers),
             looks: Looks::every(rollout.policy().route_looks()),

@@ -154,6 +154,17 @@ impl DriverBuilder {
         self
     }
 
+    /// Checks that the plan can be carried out with what was given here, as [`start`](Self::start) does first of all.
+    ///
+    /// No port is asked anything, so this is what a dry run can tell of a start, beside what the cluster says.
+    ///
+    /// # Errors
+    /// [`StartError`] for what is missing or cannot do what the plan asks; never one about the store or the route.
+    pub fn check(&self) -> Result<(), StartError> {
+        self.parts.target(Some(&self.policy))?;
+        self.parts.clone().fit_for(&self.policy).map(drop)
+    }
+
     /// Starts the rollout. It is in the store when this returns, and touches the route only then.
     ///
     /// Where it [supersedes](Self::supersede) another one, that one's canary has nothing any more and its end is told

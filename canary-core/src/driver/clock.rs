@@ -50,3 +50,11 @@ impl Clock {
 pub(super) fn wall_time() -> std::time::Instant {
     std::time::Instant::now()
 }
+
+/// Tells whether tokio's clock goes with the system's, as it does but where a test has paused it.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the time")]
+pub(super) fn is_live() -> bool {
+    let before = std::time::Instant::now();
+    let told = tokio::time::Instant::now().into_std();
+    (before..=std::time::Instant::now()).contains(&told)
+}

@@ -11,10 +11,11 @@ use crate::value::{GateName, RolloutId, Target, Weight};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// Another rollout has the target.
+    /// Another rollout has the target, or its marks are on the route though the store knows nothing of it: that one may
+    /// have another store, or have lost it. `.supersede(..)` takes the route from one that runs no more.
     #[error(
-        "{target} is busy with the rollout {rollout}: take that one up with `.resume()`, abort it where it runs, or \
-         take it back first with `.supersede(..)`"
+        "{target} is busy with the rollout {rollout}: take that one up (`.resume()`), abort it where it runs, or \
+         have it taken back first (`.supersede(..)`)"
     )]
     Busy {
         /// The target.
@@ -22,10 +23,20 @@ pub enum StartError {
         /// The rollout that has it.
         rollout: RolloutId,
     },
+    /// The canary has all of the traffic, and no rollout gave it: what is to be made ready as the canary, and begins with
+    /// nothing, is what serves.
+    #[error(
+        "the canary of {target} has all of the traffic, as after a promotion by swap: name it as stable, or give stable \
+         the traffic first"
+    )]
+    Reversed {
+        /// The target.
+        target: Target,
+    },
     /// A rollout of this id has ended already; what became of it is in the store.
     #[error(
-        "the rollout {rollout} of {target} is over: give a new one an id of its own, or let `.start_or_resume(..)` \
-         tell how it ended"
+        "the rollout {rollout} of {target} is over: give a new one an id of its own, or ask how it ended \
+         (`.start_or_resume(..)`)"
     )]
     Over {
         /// The target.
@@ -45,12 +56,10 @@ pub enum StartError {
         source: DriverError,
     },
     /// No router was given.
-    #[error("a rollout needs a router: call `.router(..)`")]
+    #[error("a rollout needs a router (`.router(..)`)")]
     NoRouter,
     /// The rollout in the store runs its versions, and nothing was given that does.
-    #[error(
-        "the rollout {rollout} runs its versions, so it needs a workload: call `.workload(..)`"
-    )]
+    #[error("the rollout {rollout} runs its versions, so it needs a workload (`.workload(..)`)")]
     NoWorkload {
         /// The rollout.
         rollout: RolloutId,
@@ -73,7 +82,7 @@ pub enum StartError {
     },
     /// The policy looks at requests, but no metric source was given.
     #[error(
-        "the policy `{policy}` looks at requests, so it needs a metric source: call `.metrics(..)`; what looks at them: {}",
+        "the policy `{policy}` looks at requests, so it needs a metric source (`.metrics(..)`); what looks at them: {}",
         .looking.join(", ")
     )]
     NoMetrics {
@@ -83,7 +92,7 @@ pub enum StartError {
         looking: Vec<String>,
     },
     /// The policy names metric sources that nobody supplies.
-    #[error("the policy asks metric sources that nobody supplies: {}; call `.source(name, ..)`", .sources.join(", "))]
+    #[error("the policy asks metric sources that nobody supplies: {}; supply them (`.source(name, ..)`), or correct their names", .sources.join(", "))]
     MissingSources {
         /// Their names.
         sources: Vec<Arc<str>>,

@@ -5,7 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::Clock;
+use super::apart::Apart;
 use super::saver::Saver;
 use super::sources::Sources;
 use crate::ports::{Applied, Call, Gate, PortError, TrafficRouter, Workload};
@@ -25,8 +28,9 @@ pub(super) struct Ports {
     pub(super) workload: Option<Arc<dyn Workload>>,
     pub(super) saver: Saver,
     pub(super) clock: Clock,
-    /// How long a measurement waits before it begins, in thousandths of the time that it has.
-    pub(super) spread: u32,
+    pub(super) apart: Apart,
+    /// Bounds the raises that are under way, where there is a fleet.
+    pub(super) raises: Option<Arc<Semaphore>>,
 }
 
 impl Ports {
@@ -66,7 +70,7 @@ impl Ports {
                 Reply::Progressed(promoted.await)
             }
             Action::Restore { how } => {
-                // Bringing the old version back waits for no store.
+                // Bringing the old version back asks no store: the machine has waited for one for a moment.
                 let restored = async { self.workload()?.restore(call, how).await.map_err(failed) };
                 Reply::Progressed(restored.await)
             }
@@ -96,9 +100,7 @@ impl Ports {
         until: Timestamp,
     ) -> Vec<Result<Measured, Failure>> {
         let time = call.deadline.since(call.made);
-        if self.spread > 0 {
-            tokio::time::sleep(time * self.spread / 1000).await;
-        }
+        self.apart.before_a_look(time).await;
         let deadline = self.clock.instant(call.deadline) - MARGIN.min(time / 10);
         self.sources.measure(call, queries, until, deadline).await
     }
@@ -109,6 +111,12 @@ impl Ports {
         traffic: &Traffic,
         at: &Version,
     ) -> Result<Applied, Failure> {
+        self.apart.before_a_raise(call.deadline.since(call.made)).await;
+        let _slot = match &self.raises {
+            // It is never closed; if it were, nothing would be bounded.
+            Some(slots) => slots.acquire().await.ok(),
+            None => None,
+        };
         self.still_ours(call).await?;
         self.router.apply(call, traffic, Some(at)).await.map_err(outside)
     }

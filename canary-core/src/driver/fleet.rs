@@ -1,12 +1,12 @@
 //! Drives many rollouts in one process.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream;
+use tokio::sync::Semaphore;
 
 use super::sources::{Slots, SourceName};
 use super::{DriverBuilder, DriverError, Finished, Handle, Kept, Shutdown, StartError};
@@ -16,12 +16,16 @@ use crate::value::{RolloutId, Target};
 /// How many rollouts are taken up at a time.
 const AT_ONCE: usize = 32;
 
+/// How many rollouts may raise their canary at a time: more would make a busy server slower for all, until no answer
+/// came in time.
+const RAISES: usize = 32;
+
 /// Drives many rollouts, each in a task of its own, and keeps them from asking a metric source all at once.
 ///
 /// Rollouts of one fleet that name the same source, or none, are taken to ask the same server: of each such source no
-/// more than so many queries are under way, and each rollout's looks at the metrics come at a moment of its own
-/// within the first half of the time that a look may take. Routers are not bounded: nothing may hold up a canary that
-/// is taken back.
+/// more than so many queries are under way. Of rollouts that begin or are taken up together each looks at the metrics at
+/// a moment of its own: its first raise here, and looks that come before it, wait for up to half the time that they may
+/// take. No more than 32 raise their canary at a time; nothing holds up one that is taken back.
 ///
 /// The last rollout of each target is remembered until the next one of that target begins. Clones share the fleet.
 ///
@@ -63,7 +67,8 @@ impl Fleet {
     /// Makes an empty fleet that asks each metric source no more than so many queries at a time, at least one.
     #[must_use]
     pub fn new(queries_at_once: u32) -> Self {
-        let share = Share { queries: queries_at_once.max(1), slots: Arc::default() };
+        let raises = Arc::new(Semaphore::new(RAISES));
+        let share = Share { queries: queries_at_once.max(1), slots: Arc::default(), raises };
         Self { share, rollouts: Arc::default() }
     }
 
@@ -166,18 +171,13 @@ impl Fleet {
 pub(super) struct Share {
     queries: u32,
     slots: Arc<Mutex<BTreeMap<SourceName, Slots>>>,
+    /// How many raises may be under way.
+    pub(super) raises: Arc<Semaphore>,
 }
 
 impl Share {
     pub(super) fn slots(&self, source: &SourceName) -> Slots {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.entry(source.clone()).or_insert_with(|| Slots::new(self.queries)).clone()
-    }
-
-    /// Returns how long a rollout's looks at the metrics wait, in thousandths of the time that they have.
-    pub(super) fn spread(rollout: &RolloutId) -> u32 {
-        let mut hasher = DefaultHasher::new();
-        rollout.hash(&mut hasher);
-        u32::try_from(hasher.finish() % 500).unwrap_or(0)
     }
 }

@@ -12,7 +12,7 @@ use crate::rollout::{Answer, Command, CommandKind, Status};
 use crate::value::{Actor, CommandId, Epoch, GateName, InvalidName, RolloutId, StageRef, Target};
 
 /// A command on its way, with where its answer goes.
-pub(super) type Envelope = (Command, oneshot::Sender<Answer>);
+pub(super) type Envelope = Box<(Command, oneshot::Sender<Answer>)>;
 
 /// What became of the driver, once it is done.
 pub(super) type Done = Option<Result<Finished, DriverError>>;
@@ -222,7 +222,7 @@ impl Handle {
     /// safe, and tells the answer.
     pub async fn command(&self, command: Command) -> Result<Answer, DriverError> {
         let (answer, answered) = oneshot::channel();
-        if self.commands.send((command, answer)).await.is_err() {
+        if self.commands.send(Box::new((command, answer))).await.is_err() {
             return self.over();
         }
         answered.await.or_else(|_| self.over())

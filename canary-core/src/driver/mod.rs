@@ -26,6 +26,8 @@
 //! # }
 //! ```
 
+mod apart;
+mod before;
 mod begin;
 mod builder;
 mod clock;

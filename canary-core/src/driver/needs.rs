@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::sources::{SourceName, Sources};
 use super::{MissingGate, StartError, WrongQuery};
 use crate::gate;
-use crate::policy::{CheckKind, GateKind, Metric, MetricSpec, Policy};
+use crate::policy::{CheckKind, Evident, GateKind, Metric, MetricSpec, Policy, Weighed};
 use crate::ports::{Capabilities, Gate};
 use crate::value::{GateName, Query, Signal, Timestamp, Weight};
 
@@ -67,9 +67,10 @@ fn asked(policy: &Policy) -> Asked<'_> {
             CheckKind::Threshold { metric, .. }
             | CheckKind::Ab { metric, .. }
             | CheckKind::MannWhitney { metric, .. } => asked.metric(metric, &owner),
-            CheckKind::WorseThanStable { .. }
-            | CheckKind::AsGoodAsStable { .. }
-            | CheckKind::Objective { .. } => asked.requests(&owner),
+            CheckKind::WorseThanStable { of, .. } => asked.evidence(of, &owner),
+            CheckKind::AsGoodAsStable { .. } | CheckKind::Objective { .. } => {
+                asked.requests(&owner);
+            }
             CheckKind::Gate { .. } | CheckKind::All(_) | CheckKind::Any(_) | CheckKind::Not(_) => {}
         });
     }
@@ -100,6 +101,15 @@ impl Asked<'_> {
     fn requests(&mut self, owner: &str) {
         self.note(None, owner);
         self.query(Signal::Requests.to_string(), Query::new(Signal::Requests, Timestamp::EPOCH));
+    }
+
+    /// What is weighed beside the requests, which are counted at every look.
+    fn evidence(&mut self, of: &[Weighed], owner: &str) {
+        self.requests(owner);
+        if of.iter().any(|weighed| weighed.what == Evident::Latency) {
+            let query = Query::new(Signal::Latency, Timestamp::EPOCH);
+            self.query(query.signal.to_string(), query);
+        }
     }
 
     fn query(&mut self, path: String, query: Query) {

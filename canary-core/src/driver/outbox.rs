@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
-use super::clock::wall_time;
+use super::clock::{is_live, wall_time};
 use super::threads::{Errand, Threads};
 
 /// How many things may wait for whoever takes them.
@@ -94,7 +94,8 @@ impl<T: fmt::Debug + Send + 'static> Outbox<T> {
         } else {
             queue.items.push_back(item);
             if !self.busy.send_replace(true) {
-                queue.clock = KEEPERS.try_acquire().ok().map(KeptClock::by);
+                let keeper = if is_live() { None } else { KEEPERS.try_acquire().ok() };
+                queue.clock = keeper.map(KeptClock::by);
                 drop(queue);
                 self.threads.run(Arc::<Self>::clone(self));
             }
@@ -109,7 +110,7 @@ impl<T: fmt::Debug + Send + 'static> Outbox<T> {
         }
         let is_kept = match &*self.queue() {
             Queue { lags: true, .. } => return false,
-            queue => queue.clock.is_some(),
+            queue => queue.clock.is_some() || is_live(),
         };
         let keeping = async {
             // Where there are too many for each to keep the clock, those that are waited for do it in turn.
@@ -145,7 +146,11 @@ impl<T: fmt::Debug + Send + 'static> Outbox<T> {
         if missed > 0 {
             return Some(Next::Gap(missed));
         }
-        (queue.lags, queue.clock) = (false, None);
+        queue.lags = false;
+        // Of many rollouts most have nothing to tell at any moment.
+        queue.items = VecDeque::new();
+        // Let go once those who wait have been told, or the clock could run past their patience in between.
+        let _clock = queue.clock.take();
         self.busy.send_replace(false);
         None
     }

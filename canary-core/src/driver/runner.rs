@@ -82,7 +82,8 @@ impl Runner {
                 }
                 Err(DriverError::Stopped)
             }
-            Some((command, answer)) = self.commands.recv() => {
+            Some(envelope) = self.commands.recv() => {
+                let (command, answer) = *envelope;
                 self.work.owe(&command.id, answer);
                 Ok(Some(Event::Command(command)))
             }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::Clock;
-use crate::ports::{Claim, PortError, StateStore};
+use crate::policy::PolicySpec;
+use crate::ports::{Claim, Past, PortError, StateStore};
 use crate::rollout::Snapshot;
 use crate::value::{FailureKind, Revision, Target, Timestamp};
 
@@ -26,14 +27,22 @@ pub(super) struct Saver {
     clock: Clock,
     /// For how long after the store's last word nobody else can have held the rollout and ended it.
     remembered: Duration,
+    terms: Arc<Terms>,
     /// The lock keeps a confirmation from seeing a save half done.
     held: Arc<Mutex<Held>>,
 }
 
+/// What a claim holds beside the state.
+#[derive(Debug)]
+struct Terms {
+    policy: Arc<PolicySpec>,
+    holder: String,
+    version: Option<String>,
+    past: Vec<Past>,
+}
+
 #[derive(Debug)]
 struct Held {
-    /// The plan, who holds it, and the state that was saved last.
-    claim: Claim,
     /// What the store has to be at.
     revision: Option<Revision>,
     /// When the store last said that the rollout is ours; never before the first save.
@@ -41,6 +50,7 @@ struct Held {
 }
 
 impl Saver {
+    /// Makes one for the rollout that such a claim is of; its state is not kept.
     pub(super) fn new(
         store: Arc<dyn StateStore>,
         target: Target,
@@ -49,9 +59,11 @@ impl Saver {
         clock: Clock,
     ) -> Self {
         let looks = Duration::from_millis(claim.policy.every_ms).saturating_mul(2);
-        let held = Held { claim: claim.by(nonce()), revision, ours: None };
         let remembered = looks.saturating_add(REMEMBERED);
-        Self { store, target, clock, remembered, held: Arc::new(Mutex::new(held)) }
+        let Claim { policy, version, past, .. } = claim;
+        let terms = Arc::new(Terms { policy, holder: nonce(), version, past });
+        let held = Arc::new(Mutex::new(Held { revision, ours: None }));
+        Self { store, target, clock, remembered, terms, held }
     }
 
     /// Saves a state; `Conflict` means that somebody else holds the rollout now.
@@ -59,36 +71,46 @@ impl Saver {
     /// A write of which no answer came may have landed: then what is stored is ours, and we go on from there.
     pub(super) async fn save(&self, state: Snapshot) -> Result<(), PortError> {
         let mut held = self.held.lock().await;
-        let before = std::mem::replace(&mut held.claim.state, state);
-        let saved = self.put(&mut held).await;
-        if saved.is_err() {
-            held.claim.state = before;
-        }
-        saved
-    }
-
-    async fn put(&self, held: &mut Held) -> Result<(), PortError> {
-        let Err(error) = self.write(held).await else { return Ok(()) };
+        let Err(error) = self.write(&mut held, &state).await else { return Ok(()) };
         match in_time(self.store.load(&self.target)).await? {
-            Some(stored) if stored.claim.holder == held.claim.holder => {
+            Some(stored) if stored.claim.holder == self.terms.holder => {
                 held.is_at(stored.revision, self.clock.now());
                 match error.kind() {
-                    _ if stored.claim.state == held.claim.state => Ok(()),
-                    FailureKind::Conflict => self.write(held).await,
+                    _ if stored.claim.state == state => Ok(()),
+                    FailureKind::Conflict => self.write(&mut held, &state).await,
                     _ => Err(error),
                 }
             }
-            None if self.remembers(held) => self.claim_anew(held).await,
+            None if self.remembers(&held) => {
+                tracing::warn!(target = %self.target, "the store has lost the rollout: it is written anew");
+                self.claim(&mut held, state, None).await
+            }
             _ => Err(error),
         }
     }
 
-    async fn write(&self, held: &mut Held) -> Result<(), PortError> {
-        let Held { claim, revision, ours } = held;
-        let revision = match (ours, *revision) {
-            (Some(_), Some(at)) => in_time(self.store.save(&self.target, &claim.state, at)).await?,
-            (_, expect) => in_time(self.store.claim(&self.target, claim, expect)).await?,
+    async fn write(&self, held: &mut Held, state: &Snapshot) -> Result<(), PortError> {
+        let (Some(_), Some(at)) = (held.ours, held.revision) else {
+            let expect = held.revision;
+            return self.claim(held, state.clone(), expect).await;
         };
+        let revision = in_time(self.store.save(&self.target, state, at)).await?;
+        held.is_at(revision, self.clock.now());
+        Ok(())
+    }
+
+    async fn claim(
+        &self,
+        held: &mut Held,
+        state: Snapshot,
+        expect: Option<Revision>,
+    ) -> Result<(), PortError> {
+        let Terms { policy, holder, version, past } = &*self.terms;
+        let claim = Claim::new(Arc::clone(policy), state)
+            .by(holder)
+            .of_version(version.clone())
+            .after(past.clone());
+        let revision = in_time(self.store.claim(&self.target, &claim, expect)).await?;
         held.is_at(revision, self.clock.now());
         Ok(())
     }
@@ -111,11 +133,14 @@ impl Saver {
             Err(error) => return Err(error),
         };
         match in_time(self.store.load(&self.target)).await? {
-            Some(stored) if stored.claim.holder == held.claim.holder => {
+            Some(stored) if stored.claim.holder == self.terms.holder => {
                 held.is_at(stored.revision, self.clock.now());
                 Ok(())
             }
-            None if self.remembers(&held) => self.claim_anew(&mut held).await,
+            None if self.remembers(&held) => {
+                let message = "the store has lost the rollout, which is written anew";
+                Err(PortError::new(FailureKind::Unavailable, message))
+            }
             _ => Err(error),
         }
     }
@@ -124,13 +149,6 @@ impl Saver {
     /// another one that brought the rollout to its end.
     fn remembers(&self, held: &Held) -> bool {
         held.ours.is_some_and(|at| self.clock.now().since(at) <= self.remembered)
-    }
-
-    async fn claim_anew(&self, held: &mut Held) -> Result<(), PortError> {
-        tracing::warn!(target = %self.target, "the store has lost the rollout: it is written anew");
-        let revision = in_time(self.store.claim(&self.target, &held.claim, None)).await?;
-        held.is_at(revision, self.clock.now());
-        Ok(())
     }
 }
 
@@ -175,7 +193,7 @@ mod tests {
         let now = Timestamp::from_millis(1_000);
         let state = Rollout::begin(begin, now).0.snapshot();
         let (store, target) = (MemoryStore::new(), "shop".parse::<Target>().unwrap());
-        let claim = Claim::new(policy.spec().clone(), state.clone());
+        let claim = Claim::new(policy.shared_spec(), state.clone());
         let saver =
             Saver::new(Arc::new(store.clone()), target.clone(), claim, None, Clock::system());
         assert_eq!(saver.confirm().await.unwrap_err().kind(), FailureKind::Unavailable);
@@ -186,7 +204,7 @@ mod tests {
         saver.confirm().await.unwrap();
         saver.save(state.clone()).await.unwrap();
 
-        let next = Claim::new(policy.spec().clone(), state).by("somebody else");
+        let next = Claim::new(policy.shared_spec(), state).by("somebody else");
         store.claim(&target, &next, Some(landed.next())).await.unwrap();
         assert_eq!(saver.confirm().await.unwrap_err().kind(), FailureKind::Conflict);
     }

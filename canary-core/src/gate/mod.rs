@@ -46,7 +46,7 @@ use crate::ports::Gate;
 /// Why the policy alone does not make it, and what to do.
 pub(crate) fn of(kind: &GateKind) -> Result<Arc<dyn Gate>, String> {
     match kind {
-        GateKind::Supplied => Err("call `.gate(name, ..)`, or make it an approval".to_owned()),
+        GateKind::Supplied => Err("say in the policy what it asks, such as `approval: {}`, or supply it (`.gate(name, ..)`)".to_owned()),
         GateKind::Approval => Err("people give an approval".to_owned()),
         #[cfg(feature = "http")]
         GateKind::Http(probe) => {
@@ -56,7 +56,7 @@ pub(crate) fn of(kind: &GateKind) -> Result<Arc<dyn Gate>, String> {
         }
         #[cfg(not(feature = "http"))]
         GateKind::Http(_) => Err(
-            "it asks for a page: build canary-core with the feature `http`, or call `.gate(name, ..)`"
+            "it asks for a page: build canary-core with the feature `http`, or supply it (`.gate(name, ..)`)"
                 .to_owned(),
         ),
         #[cfg(feature = "calendar")]
@@ -66,11 +66,11 @@ pub(crate) fn of(kind: &GateKind) -> Result<Arc<dyn Gate>, String> {
         },
         #[cfg(not(feature = "calendar"))]
         GateKind::Window(_) => Err(
-            "it opens by the calendar: build canary-core with the feature `calendar`, or call `.gate(name, ..)`"
+            "it opens by the calendar: build canary-core with the feature `calendar`, or supply it (`.gate(name, ..)`)"
                 .to_owned(),
         ),
         GateKind::Alerts(_) => Err(
-            "it looks at alerts: supply the gate of your metrics adapter with `.gate(name, ..)`"
+            "it looks at alerts: supply the gate of your metrics adapter (`.gate(name, ..)`)"
                 .to_owned(),
         ),
     }

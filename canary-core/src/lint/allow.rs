@@ -4,7 +4,7 @@ use super::{Assumptions, Finding};
 use crate::policy::Policy;
 
 /// Every finding by its name, and what it is about; the names never change.
-pub const NAMES: [(&str, &str); 19] = [
+pub const NAMES: [(&str, &str); 20] = [
     ("decided-at-full", "nothing is judged before all users have the new version"),
     ("evidence-too-slow", "the plan ends before even a bad canary is convicted by the evidence"),
     ("false-alarms", "a limit takes back innocent canaries by chance alone"),
@@ -23,6 +23,7 @@ pub const NAMES: [(&str, &str); 19] = [
         "no check compares with stable, so an outage of both takes back an innocent canary",
     ),
     ("no-hard-limit", "a canary that fails half of its requests is not taken back at once"),
+    ("no-progress", "a check may hold a healthy rollout for ever, and no `progress` ends that"),
     ("no-settling", "requests that were still on their way count for the new weight"),
     ("nothing-at-full", "at 100% no check can take the canary back"),
     ("short-window", "a look back has less than two scrapes in it"),

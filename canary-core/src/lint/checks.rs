@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::{Assumptions, Finding, chance, mixed, show};
 use crate::analysis::{EvidenceLimits, Starts};
-use crate::policy::{Check, CheckKind, Comparison, Late, Limit, Metric, PassLimit, Policy, Then};
+use crate::policy::{
+    Check, CheckKind, Comparison, GateKind, Late, Limit, Metric, PassLimit, Policy, Then, Unclear,
+};
 use crate::value::{Span, millis};
 
 pub(super) fn findings(policy: &Policy, assumptions: &Assumptions, found: &mut Vec<Finding>) {
@@ -14,10 +16,12 @@ pub(super) fn findings(policy: &Policy, assumptions: &Assumptions, found: &mut V
             evidence(&path, policy, check, (ratio, false_alarm), found);
         }
         only_at_gates(&path, policy, check, found);
+        stands_for_ever(&path, policy, check, found);
         if let Some(scrape) = assumptions.scrape_interval {
             window(&path, check, scrape, found);
         }
-        if let Some(soft) = Limited::of(check).filter(|_| check.then != Then::RollBack) {
+        let soft = Limited::all_of(check).into_iter().filter(|_| check.then != Then::RollBack);
+        for soft in soft {
             let comparison = soft.comparison.as_str();
             behind(
                 &format!("{path}.{comparison}"),
@@ -84,6 +88,43 @@ fn only_at_gates(path: &str, policy: &Policy, check: &Check, found: &mut Vec<Fin
     }
 }
 
+/// Finds checks that may wait for ever for what lets them pass, where nothing ends that: evidence which a service that
+/// hardly fails never gives, and a gate that may never open, for a gate that is watched has no `timeout`.
+fn stands_for_ever(path: &str, policy: &Policy, check: &Check, found: &mut Vec<Finding>) {
+    if !check.is_binding() || policy.spec().progress.is_some() {
+        return;
+    }
+    let within = "say how long it may: `progress: { within: 2h, then: ask }`";
+    if matches!(check.kind, CheckKind::AsGoodAsStable { unclear: Unclear::Hold, .. }) {
+        found.push(Finding::new(
+            "no-progress",
+            format!("{path}.unclear"),
+            format!(
+                "check `{}` holds until there is enough evidence, and a service that never fails gives none: the \
+                 rollout may stand for ever",
+                check.name
+            ),
+            format!("{within}, or what then: `unclear: go_on` or `unclear: ask`"),
+        ));
+    }
+    check.kind.visit_at(path, &mut |path, kind| {
+        let CheckKind::Gate { gate } = kind else { return };
+        // The others say yes or no, or open by themselves.
+        if policy.gate(gate).kind == GateKind::Supplied {
+            found.push(Finding::new(
+                "no-progress",
+                format!("{path}.gate"),
+                format!(
+                    "check `{}` holds for as long as the gate `{gate}` says to wait, and a `timeout` does not end \
+                     that: the rollout may stand for ever",
+                    check.name
+                ),
+                within,
+            ));
+        }
+    });
+}
+
 fn window(path: &str, check: &Check, scrape: Duration, found: &mut Vec<Finding>) {
     check.kind.visit(&mut |kind| {
         let CheckKind::Threshold { for_ms, .. } = kind else { return };
@@ -114,18 +155,22 @@ struct Limited<'a> {
 }
 
 impl<'a> Limited<'a> {
-    fn of(check: &'a Check) -> Option<Self> {
-        match &check.kind {
-            CheckKind::Threshold { metric, comparison, limit, for_ms, samples } => Some(Self {
-                metric,
-                comparison: *comparison,
-                limit: *limit,
-                over_ms: *for_ms,
-                every_ms: check.every_ms.unwrap_or(0),
-                samples: *samples,
-            }),
-            _ => None,
-        }
+    /// Returns the limits of which each alone makes a check fail.
+    fn all_of(check: &'a Check) -> Vec<Self> {
+        let mut limits = Vec::new();
+        check.kind.visit_alone(&mut |kind| {
+            if let CheckKind::Threshold { metric, comparison, limit, for_ms, samples } = kind {
+                limits.push(Self {
+                    metric,
+                    comparison: *comparison,
+                    limit: *limit,
+                    over_ms: *for_ms,
+                    every_ms: check.every_ms.unwrap_or(0),
+                    samples: *samples,
+                });
+            }
+        });
+        limits
     }
 
     const fn of_pass(limit: &'a PassLimit, over_ms: u64) -> Self {
@@ -171,7 +216,7 @@ fn behind(path: &str, policy: &Policy, soft: &Limited<'_>, owner: &str, found: &
         .checks()
         .iter()
         .filter(always)
-        .find(|check| Limited::of(check).is_some_and(|hard| soft.lies_behind(&hard)));
+        .find(|check| Limited::all_of(check).iter().any(|hard| soft.lies_behind(hard)));
     if let Some(check) = first {
         found.push(Finding::new(
             "looser-limit",

@@ -29,7 +29,7 @@ pub(super) fn findings(policy: &Policy, found: &mut Vec<Finding>) {
         ));
         return;
     }
-    let judged_at = |weight| binding().any(|check| check.applies_at(weight));
+    let judged_at = |weight| binding().any(|check| policy.spec().judges_at(check, weight));
     let last = format!("stages[{}]", policy.full_stage());
     if mixed(policy).all(|(_, stage)| !policy.hard_limit() && !judged_at(stage.split())) {
         found.push(Finding::new(

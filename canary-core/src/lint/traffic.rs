@@ -53,7 +53,7 @@ fn samples_of_stage(path: &str, stage: &Stage, rate: f64, found: &mut Vec<Findin
     ));
 }
 
-/// Finds checks that stand still for lack of requests.
+/// Finds checks that stand still for lack of requests, in whole or in part.
 fn samples_of_check(
     path: &str,
     policy: &Policy,
@@ -61,13 +61,32 @@ fn samples_of_check(
     rate: f64,
     found: &mut Vec<Finding>,
 ) {
+    check.kind.visit_at(path, &mut |path, kind| {
+        let Some((wanted, seen)) = samples_of(policy, check, kind, rate) else { return };
+        if as_f64(wanted) <= seen {
+            return;
+        }
+        found.push(Finding::new(
+            "too-few-requests",
+            format!("{path}.samples"),
+            format!(
+                "check `{}` asks for {wanted} requests, and gets about {seen:.0} at {rate} a second",
+                check.name
+            ),
+            "look at a longer time (`for`), begin at a higher weight (`from`), or ask for fewer",
+        ));
+    });
+}
+
+/// Returns how many requests a check, or a part of one, asks for, and how many it gets.
+fn samples_of(policy: &Policy, check: &Check, kind: &CheckKind, rate: f64) -> Option<(u64, f64)> {
     let applying = || policy.stages().iter().filter(|stage| check.applies_at(stage.split()));
-    let (wanted, seen) = match &check.kind {
+    match kind {
         CheckKind::Threshold { samples, for_ms, .. } => {
             let window = Duration::from_millis(*for_ms).max(policy.every());
             // Where there are too few the clock stands: the smallest share decides.
             let fewest = applying().map(|stage| requests(rate, stage.split(), window));
-            (*samples, fewest.min_by(f64::total_cmp))
+            Some((*samples, fewest.min_by(f64::total_cmp)?))
         }
         CheckKind::Ab { samples, .. } => {
             // One stage with enough will do.
@@ -75,22 +94,10 @@ fn samples_of_check(
                 let BySide { stable, canary } = stage.split().shares();
                 rate * stage.hold().as_secs_f64() * canary.min(stable)
             });
-            (*samples, most.max_by(f64::total_cmp))
+            Some((*samples, most.max_by(f64::total_cmp)?))
         }
-        _ => return,
-    };
-    let Some(seen) = seen.filter(|seen| as_f64(wanted) > *seen) else {
-        return;
-    };
-    found.push(Finding::new(
-        "too-few-requests",
-        format!("{path}.samples"),
-        format!(
-            "check `{}` asks for {wanted} requests, and gets about {seen:.0} at {rate} a second",
-            check.name
-        ),
-        "look at a longer time (`for`), begin at a higher weight (`from`), or ask for fewer",
-    ));
+        _ => None,
+    }
 }
 
 /// Finds limits on errors that a few unlucky requests cross.
@@ -156,21 +163,33 @@ fn longer(window: Duration) -> u64 {
 }
 
 /// Returns the highest share of errors that a check bears, and over what, where crossing it once takes the canary
-/// back.
+/// back; of several such limits the strictest.
 fn most_errors(check: &Check) -> Option<(f64, u64, u64)> {
-    let CheckKind::Threshold { metric, comparison, limit: Limit::Absolute(limit), for_ms, samples } =
-        &check.kind
-    else {
-        return None;
-    };
     let once = check.tolerance == crate::policy::Tolerance::default();
-    let limit = match (metric, comparison) {
-        (Metric::ErrorRate, Comparison::Above) => *limit,
-        (Metric::SuccessRate, Comparison::Below) => 1.0 - limit,
-        _ => return None,
-    };
-    (once && check.is_binding() && check.then == Then::RollBack)
-        .then_some((limit, *for_ms, *samples))
+    if !once || !check.is_binding() || check.then != Then::RollBack {
+        return None;
+    }
+    let mut limits = Vec::new();
+    check.kind.visit_alone(&mut |kind| {
+        let CheckKind::Threshold {
+            metric,
+            comparison,
+            limit: Limit::Absolute(limit),
+            for_ms,
+            samples,
+        } = kind
+        else {
+            return;
+        };
+        match (metric, comparison) {
+            (Metric::ErrorRate, Comparison::Above) => limits.push((*limit, *for_ms, *samples)),
+            (Metric::SuccessRate, Comparison::Below) => {
+                limits.push((1.0 - limit, *for_ms, *samples));
+            }
+            _ => {}
+        }
+    });
+    limits.into_iter().min_by(|a, b| a.0.total_cmp(&b.0))
 }
 
 /// Finds evidence that the traffic does not bring together in the time of the plan.

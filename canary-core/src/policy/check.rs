@@ -277,10 +277,7 @@ impl Check {
 
     /// Tells why it cannot fail within a time, if it cannot.
     pub(crate) fn too_late_for(&self, held_ms: u64, every_ms: u64) -> Option<Late> {
-        let for_ms = match self.kind {
-            CheckKind::Threshold { for_ms, .. } => for_ms,
-            _ => 0,
-        };
+        let for_ms = self.kind.lasts_ms();
         let every = self.every_ms.unwrap_or(every_ms);
         let Tolerance { failures, in_a_row, .. } = self.tolerance;
         let borne = failures.into_iter().chain(in_a_row).min();

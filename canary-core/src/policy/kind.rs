@@ -106,6 +106,47 @@ impl CheckKind {
         }
     }
 
+    /// Visits this where it fails by itself, and the parts of which each alone makes it fail.
+    pub(crate) fn visit_alone<'a>(&'a self, see: &mut impl FnMut(&'a Self)) {
+        match self {
+            Self::Any(parts) => parts.iter().for_each(|part| part.visit_alone(see)),
+            Self::All(parts) if parts.len() == 1 => parts[0].visit_alone(see),
+            Self::All(_) | Self::Not(_) => {}
+            leaf => see(leaf),
+        }
+    }
+
+    /// Returns over how much covered time it is judged before it can fail, in milliseconds.
+    pub(crate) fn lasts_ms(&self) -> u64 {
+        self.settled_after(false)
+    }
+
+    /// Returns when it can first fail, or first pass where that makes a check fail that negates it.
+    fn settled_after(&self, passing: bool) -> u64 {
+        let all = |parts: &[Self]| parts.iter().map(|part| part.settled_after(passing)).max();
+        let one = |parts: &[Self]| parts.iter().map(|part| part.settled_after(passing)).min();
+        let settled = match self {
+            Self::Threshold { for_ms, .. } => Some(*for_ms),
+            Self::All(parts) => {
+                if passing {
+                    one(parts)
+                } else {
+                    all(parts)
+                }
+            }
+            Self::Any(parts) => {
+                if passing {
+                    all(parts)
+                } else {
+                    one(parts)
+                }
+            }
+            Self::Not(part) => Some(part.settled_after(!passing)),
+            _ => None,
+        };
+        settled.unwrap_or(0)
+    }
+
     /// Tells whether it compares the canary with stable, in any of its parts.
     pub(crate) fn compares(&self) -> bool {
         match self {

@@ -97,6 +97,21 @@ impl ScorePart {
         };
         Self { metric, weight, good, bad }
     }
+
+    /// Tells whether it is graded beside stable.
+    pub(crate) const fn compares(&self) -> bool {
+        matches!(self.good, Limit::TimesStable(_)) || matches!(self.bad, Limit::TimesStable(_))
+    }
+}
+
+impl MetricSpec {
+    /// Tells whether it says anything only beside stable: a health score of which every part compares.
+    pub(crate) fn compares(&self) -> bool {
+        match self {
+            Self::Query(_) => false,
+            Self::Score(parts) => parts.iter().all(ScorePart::compares),
+        }
+    }
 }
 
 /// Says in which unit a metric is written.

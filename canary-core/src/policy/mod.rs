@@ -53,6 +53,7 @@ pub use promotion::{How, Promotion, WorkloadSpec};
 pub use spec::{Drift, Patience, PolicySpec};
 pub use stage::{Pass, PassLimit, Scale, Stage};
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::value::{GateName, Traffic};
@@ -72,7 +73,7 @@ pub const MAX_DEPTH: usize = 8;
 /// Plans a rollout; always valid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    spec: PolicySpec,
+    spec: Arc<PolicySpec>,
     plan: Plan,
 }
 
@@ -86,7 +87,8 @@ impl Policy {
     ///
     /// # Errors
     /// [`PolicyError`] with everything that is wrong with it.
-    pub fn from_spec(spec: PolicySpec) -> Result<Self, PolicyError> {
+    pub fn from_spec(spec: impl Into<Arc<PolicySpec>>) -> Result<Self, PolicyError> {
+        let spec = spec.into();
         let problems = validate::problems(&spec);
         if problems.is_empty() {
             let plan = Plan::of(&spec);
@@ -117,8 +119,14 @@ impl Policy {
 
     /// Returns the stable form.
     #[must_use]
-    pub const fn spec(&self) -> &PolicySpec {
+    pub fn spec(&self) -> &PolicySpec {
         &self.spec
+    }
+
+    /// Returns the stable form for somebody who keeps it.
+    #[must_use]
+    pub fn shared_spec(&self) -> Arc<PolicySpec> {
+        Arc::clone(&self.spec)
     }
 
     /// Returns the policy's name.
@@ -129,19 +137,19 @@ impl Policy {
 
     /// Returns the time between two looks at the metrics.
     #[must_use]
-    pub const fn every(&self) -> Duration {
+    pub fn every(&self) -> Duration {
         Duration::from_millis(self.spec.every_ms)
     }
 
     /// Returns the time after a change of weight that is left out of what is measured.
     #[must_use]
-    pub const fn settle(&self) -> Duration {
+    pub fn settle(&self) -> Duration {
         Duration::from_millis(self.spec.settle_ms)
     }
 
     /// Returns how far behind the metric source may be and its last word still be fresh.
     #[must_use]
-    pub const fn lag(&self) -> Duration {
+    pub fn lag(&self) -> Duration {
         Duration::from_millis(self.spec.lag_ms)
     }
 
@@ -205,19 +213,19 @@ impl Policy {
 
     /// Tells whether half of twenty or more requests failing, while stable is well, takes the canary back at once.
     #[must_use]
-    pub const fn hard_limit(&self) -> bool {
+    pub fn hard_limit(&self) -> bool {
         self.spec.hard_limit
     }
 
     /// Returns what silence of the metric source means.
     #[must_use]
-    pub const fn no_data(&self) -> Patience {
+    pub fn no_data(&self) -> Patience {
         self.spec.no_data
     }
 
     /// Returns what errors of the metric source mean.
     #[must_use]
-    pub const fn errors(&self) -> Patience {
+    pub fn errors(&self) -> Patience {
         self.spec.errors
     }
 
@@ -266,7 +274,7 @@ impl Policy {
 
     /// Returns how long a roll-back may take before it is called stuck.
     #[must_use]
-    pub const fn rollback_within(&self) -> Duration {
+    pub fn rollback_within(&self) -> Duration {
         Duration::from_millis(self.spec.rollback_within_ms)
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Check, CheckKind, GateSpec, MetricSpec, Promotion, Stage, Then, WorkloadSpec};
-use crate::value::{Audience, GateName, millis};
+use super::{Check, CheckKind, GateSpec, Metric, MetricSpec, Promotion, Stage, Then, WorkloadSpec};
+use crate::value::{Audience, GateName, Split, millis};
 
 /// Holds a policy as it is stored: not yet known to be valid, see [`Policy::from_spec`](super::Policy::from_spec).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,7 +20,8 @@ pub struct PolicySpec {
     /// The time between two looks at the metrics.
     #[serde(default = "default_every")]
     pub every_ms: u64,
-    /// What is left out of measurement after each change of weight.
+    /// What is left out of measurement after each change of weight, and how long a version that has lost its traffic is
+    /// kept at least.
     #[serde(default)]
     pub settle_ms: u64,
     /// How far behind the metric source may be and its last word still be fresh.
@@ -153,6 +154,29 @@ impl PolicySpec {
             });
         }
         asked
+    }
+
+    /// Tells whether a metric says anything only beside stable.
+    pub(crate) fn compares(&self, metric: &Metric) -> bool {
+        let Metric::Custom(name) = metric else { return false };
+        self.metrics.get(&**name).is_some_and(MetricSpec::compares)
+    }
+
+    /// Tells whether a check says anything where the traffic is split so, by what its metrics are made of.
+    pub(crate) fn judges_at(&self, check: &Check, split: Split) -> bool {
+        check.applies_at(split) && (split.is_mixed() || self.judges_alone(&check.kind))
+    }
+
+    /// Tells whether any part of it says anything where stable has no traffic.
+    pub(super) fn judges_alone(&self, kind: &CheckKind) -> bool {
+        match kind {
+            CheckKind::All(parts) | CheckKind::Any(parts) => {
+                parts.iter().any(|part| self.judges_alone(part))
+            }
+            CheckKind::Not(part) => self.judges_alone(part),
+            CheckKind::Threshold { metric, .. } => !kind.compares() && !self.compares(metric),
+            other => !other.compares(),
+        }
     }
 }
 

@@ -24,7 +24,9 @@ const UNKNOWN: Duration = Duration::from_secs(3600);
 pub trait Gate: fmt::Debug + Send + Sync + 'static {
     /// Decides now; asked again after `retry_after` for as long as it says [`Decision::Wait`].
     ///
-    /// To be correct: asking twice is harmless, and it answers rather than waits.
+    /// To be correct: asking twice is harmless, and it answers rather than waits: by [`Call::deadline`], 10 s after it was
+    /// asked, the call is given up and counts as failed. A test that takes longer runs by itself, and each call says
+    /// how far it is.
     ///
     /// # Errors
     /// Whatever keeps it from deciding; it is asked again.

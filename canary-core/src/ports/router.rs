@@ -1,12 +1,13 @@
 //! What moves the traffic.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{Call, PortError};
-use crate::value::{Traffic, Version, Weight};
+use crate::value::{RolloutId, Traffic, Version, Weight};
 
 /// Moves traffic between the old and the new version of one target.
 ///
@@ -28,6 +29,18 @@ pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
     /// `NotFound` where the route or one of its two destinations is missing,
     /// `Denied`, `Unavailable`, `Invalid`.
     async fn observe(&self, call: &Call) -> Result<Observed, PortError>;
+
+    /// Tells whose marks are on the route: which rollout has written it last and not [released](Self::release) it.
+    ///
+    /// It is asked before a rollout starts, since two whose stores know nothing of each other meet on the route. `None`
+    /// where there are no marks, and from a router that leaves none; one that wraps another asks that one.
+    ///
+    /// # Errors
+    /// As for [`observe`](Self::observe).
+    async fn holder(&self, call: &Call) -> Result<Option<RolloutId>, PortError> {
+        let _ = call;
+        Ok(None)
+    }
 
     /// Makes the traffic what is asked for, absolutely.
     ///
@@ -69,6 +82,35 @@ pub trait TrafficRouter: fmt::Debug + Send + Sync + 'static {
     async fn release(&self, call: &Call) -> Result<(), PortError> {
         let _ = call;
         Ok(())
+    }
+}
+
+/// A router that was chosen while the program runs is one, too: `Arc<dyn TrafficRouter>`.
+#[async_trait]
+impl<R: TrafficRouter + ?Sized> TrafficRouter for Arc<R> {
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+
+    async fn observe(&self, call: &Call) -> Result<Observed, PortError> {
+        (**self).observe(call).await
+    }
+
+    async fn holder(&self, call: &Call) -> Result<Option<RolloutId>, PortError> {
+        (**self).holder(call).await
+    }
+
+    async fn apply(
+        &self,
+        call: &Call,
+        traffic: &Traffic,
+        at: Option<&Version>,
+    ) -> Result<Applied, PortError> {
+        (**self).apply(call, traffic, at).await
+    }
+
+    async fn release(&self, call: &Call) -> Result<(), PortError> {
+        (**self).release(call).await
     }
 }
 
@@ -143,7 +185,7 @@ impl Observed {
 pub struct Applied {
     /// The traffic that the router accepted, read back from its answer.
     pub accepted: Traffic,
-    /// Whether requests are known to follow it already; `None` where the router cannot know.
+    /// Whether requests are known to follow it already, or not to; `None` where the router cannot know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective: Option<bool>,
     /// What the next raise may be based on.

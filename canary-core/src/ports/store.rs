@@ -1,6 +1,7 @@
 //! What keeps a rollout over a crash.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -82,7 +83,7 @@ pub trait StateStore: fmt::Debug + Send + Sync + 'static {
 #[non_exhaustive]
 pub struct Claim {
     /// The plan, in its stable form.
-    pub policy: PolicySpec,
+    pub policy: Arc<PolicySpec>,
     /// Where the rollout stands.
     pub state: Snapshot,
     /// Tells this holder from every other, even one that begins at the same moment; empty where it did not say.
@@ -99,8 +100,14 @@ pub struct Claim {
 impl Claim {
     /// Puts plan and state together.
     #[must_use]
-    pub const fn new(policy: PolicySpec, state: Snapshot) -> Self {
-        Self { policy, state, holder: String::new(), version: None, past: Vec::new() }
+    pub fn new(policy: impl Into<Arc<PolicySpec>>, state: Snapshot) -> Self {
+        Self {
+            policy: policy.into(),
+            state,
+            holder: String::new(),
+            version: None,
+            past: Vec::new(),
+        }
     }
 
     /// Says who holds the rollout from now on.

@@ -181,6 +181,9 @@ pub enum Content {
         for_ms: u64,
         /// What is done about it.
         then: Then,
+        /// What replacing or removing a version waits for, where it is that; empty where nobody said.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        why: String,
     },
     /// Stable is about to take the new version: from here on the way back restores the old one first.
     PointOfNoReturn,

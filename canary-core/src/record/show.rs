@@ -34,7 +34,11 @@ impl fmt::Display for Content {
             }
             Self::TrafficAccepted { weight, effective } => {
                 write!(f, "{weight} accepted")?;
-                if *effective == Some(true) { f.write_str(" and in effect") } else { Ok(()) }
+                f.write_str(match effective {
+                    Some(true) => " and in effect",
+                    Some(false) => ", but not in effect: not every proxy has taken it",
+                    None => "",
+                })
             }
             Self::Drifted { expected, found, then } => {
                 write!(f, "the route stood at {found} instead of {expected}")?;
@@ -76,8 +80,9 @@ impl fmt::Display for Content {
                     Span(*for_ms)
                 )
             }
-            Self::Stalled { for_ms, .. } => {
-                write!(f, "the rollout has stood still for {}", Span(*for_ms))
+            Self::Stalled { for_ms, why, .. } => {
+                write!(f, "the rollout has stood still for {}", Span(*for_ms))?;
+                if why.is_empty() { Ok(()) } else { write!(f, ": {why}") }
             }
             Self::PointOfNoReturn => {
                 f.write_str("point of no return: stable takes the new version")

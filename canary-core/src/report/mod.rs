@@ -162,13 +162,23 @@ impl Report {
         self.keep(record);
     }
 
-    /// Takes in that the last look's record was made one with the look after it.
-    pub(crate) fn fold_merged(&mut self, record: &Record, judgement: &Arc<Judgement>) {
-        self.judge(record.at, judgement);
-        if let Some(last) = self.timeline.last_mut()
-            && last.number == record.number
-        {
-            last.clone_from(record);
+    /// Takes in that a look's record was made one with a look after it.
+    pub(crate) fn fold_merged(
+        &mut self,
+        record: &Record,
+        judgement: &Arc<Judgement>,
+        now: Timestamp,
+    ) {
+        self.judge(now, judgement);
+        if let Some(kept) = self.timeline.iter_mut().rfind(|kept| kept.number == record.number) {
+            kept.clone_from(record);
+        }
+    }
+
+    /// Takes in what was said before and has no record of its own.
+    pub(crate) fn fold_again(&mut self, now: Timestamp, content: &Content) {
+        if let Content::TrafficAccepted { weight, .. } = content {
+            self.accept(now, *weight);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Phase, Rollout, judge};
-use crate::policy::{PROGRESS, Then};
+use crate::policy::{PROGRESS, Patience, Then};
 use crate::record::{Content, Reason};
 use crate::value::{Timestamp, Window, millis};
 
@@ -30,7 +30,8 @@ impl Rollout {
         match &self.state.phase {
             Phase::Releasing { .. } | Phase::Ended { .. } => None,
             Phase::RollingBack { stuck_at, .. } => Some(*stuck_at),
-            Phase::Retiring { due, .. } => (*due > self.state.seen).then_some(*due),
+            Phase::Retiring { due, .. } if *due > self.state.seen => Some(*due),
+            Phase::Retiring { .. } => self.stalls_at(),
             Phase::Starting { .. }
             | Phase::Opening { .. }
             | Phase::Entering { .. }
@@ -66,14 +67,16 @@ impl Rollout {
 
     /// Counts live time towards the hold where the plan leaves nothing to measure.
     pub(super) fn count_live_time(&mut self, now: Timestamp) {
+        // Most events come at the time of another one.
+        if now <= self.state.counted_to {
+            return;
+        }
         let since = now.since(self.state.counted_to);
-        self.state.counted_to = self.state.counted_to.max(now);
+        self.state.counted_to = now;
         // A process that stood still has seen nothing, though it was not restarted.
         let seen = since <= self.policy.every().saturating_mul(2);
         // The rules are looked up only where they matter: this is asked for at each event.
-        let counts =
-            seen && !since.is_zero() && self.state.phase.is_holding() && self.counts_live(now);
-        if counts {
+        if seen && self.state.phase.is_holding() && self.counts_live(now) {
             self.add_to_hold(millis(since), now);
         }
     }
@@ -123,9 +126,27 @@ impl Rollout {
 
     /// Returns when the rollout has stood still for too long.
     fn stalls_at(&self) -> Option<Timestamp> {
-        let progress = self.policy.spec().progress?;
-        let counts = self.state.phase.goes_forward() && !self.waits_for_somebody();
-        (counts && !self.state.stalled).then(|| self.state.moved + progress.after())
+        self.stands().map(|(since, patience)| since + patience.after())
+    }
+
+    /// Returns since when the rollout has come no further, and for how long it may, where that is not told yet.
+    fn stands(&self) -> Option<(Timestamp, Patience)> {
+        let (spec, moved) = (self.policy.spec(), self.state.moved);
+        match (&self.state.phase, spec.progress) {
+            _ if self.state.stalled => None,
+            // Nothing is taken back any more: it is only told.
+            (Phase::Retiring { due, .. }, _) => {
+                Some((moved.max(*due), Patience::new(self.policy.rollback_within(), Then::Hold)))
+            }
+            (phase, _) if !phase.goes_forward() || self.waits_for_somebody() => None,
+            (_, Some(progress)) => Some((moved, progress)),
+            // A version that never takes the other's place is told, though the policy asks for no progress.
+            (Phase::Promoting { replaced: false }, None) => {
+                let within = Duration::from_millis(spec.workload.ready_within_ms);
+                Some((moved, Patience::new(within, Then::Hold)))
+            }
+            _ => None,
+        }
     }
 
     fn call_stalled(&mut self, now: Timestamp) {
@@ -133,13 +154,14 @@ impl Rollout {
             self.state.moved = self.state.moved.max(now);
             return;
         }
-        let Some(progress) = self.policy.spec().progress else { return };
+        let Some((since, Patience { then, .. })) = self.stands() else { return };
         if self.stalls_at().is_none_or(|at| now < at) {
             return;
         }
-        let for_ms = millis(now.since(self.state.moved));
-        self.record(now, Content::Stalled { for_ms, then: progress.then });
-        match progress.then {
+        let for_ms = millis(now.since(since));
+        let why = self.flight.work_waits.clone();
+        self.record(now, Content::Stalled { for_ms, then, why });
+        match then {
             Then::RollBack => self.roll_back(Reason::NoProgress { for_ms }, now),
             Then::Ask => {
                 self.state.stalled = true;

@@ -1,5 +1,7 @@
 //! The way back: looked at first, and it waits for nothing but the router.
 
+use std::time::Duration;
+
 use super::flight::Slot;
 use super::{Action, Phase, Rollout};
 use crate::policy::How;
@@ -18,6 +20,7 @@ impl Rollout {
         self.state.next_tick = None;
         self.state.paused = None;
         self.state.drifted = false;
+        self.state.restores = false;
         self.state.questions.clear();
         self.go(Phase::RollingBack { reason, since: now, stuck_at, emptied: false }, now);
         self.cancel_all();
@@ -59,8 +62,19 @@ impl Rollout {
             Outcome::Promoted => self.policy.spec().workload.keep_after_success_ms,
             Outcome::RolledBack { .. } => self.policy.spec().workload.keep_after_abort_ms,
         };
-        let due = now + std::time::Duration::from_millis(kept_ms);
+        // Proxies may still send to what has lost its traffic.
+        let settles = if self.state.raised { self.policy.settle() } else { Duration::ZERO };
+        let due = now + Duration::from_millis(kept_ms).max(settles);
         self.go(Phase::Retiring { outcome, due, going: false }, now);
+    }
+
+    /// Ends without removing the version that has no traffic any more: what is left behind harms nobody, and the record
+    /// of what failed says so.
+    pub(super) fn leave_behind(&mut self, now: Timestamp) {
+        if let Phase::Retiring { outcome, .. } = self.state.phase.clone() {
+            self.cancel_all();
+            self.go(Phase::Releasing { outcome }, now);
+        }
     }
 
     pub(super) fn released(&mut self, now: Timestamp) {

@@ -207,7 +207,7 @@ impl Rollout {
 fn is_due(pending: &Pending, ledger: &Ledger, now: Timestamp) -> bool {
     match pending.status {
         Status::Held { rev } => ledger.is_saved(rev),
-        Status::Tried { rev } => ledger.was_tried(rev),
+        Status::Tried { rev, until } => ledger.was_tried(rev) || until <= now,
         Status::Waiting { until } => until <= now,
         Status::Running { .. } => false,
     }

@@ -121,6 +121,7 @@ impl Rollout {
             return Answer::impossible("stable is being replaced");
         }
         self.state.paused = Some(now);
+        self.stop_raising();
         Answer::Done
     }
 
@@ -133,6 +134,8 @@ impl Rollout {
             self.ready_anew();
         }
         if self.state.drifted {
+            // Who resumes means what was there before: without it there may be nothing to judge.
+            self.state.restores = !self.state.confirmed.is_within(&self.state.traffic);
             self.put_back(now);
         }
         Answer::Done

@@ -23,8 +23,8 @@ pub(super) struct Pending {
 pub(super) enum Status {
     /// May be run once this state is saved.
     Held { rev: u64 },
-    /// May be run once this state is saved, or could not be: nothing on the way back waits for a store for long.
-    Tried { rev: u64 },
+    /// May be run once this state is saved, or could not be by then: nothing on the way back waits for a store for long.
+    Tried { rev: u64, until: Timestamp },
     /// Answered by this time, or given up.
     Running { deadline: Timestamp },
     /// Tried again at this time.
@@ -91,6 +91,8 @@ pub(super) struct Flight {
     pub(super) went: bool,
     /// How often in a row what runs the versions has failed.
     pub(super) work_failures: u32,
+    /// What replacing, restoring or removing a version was last said to wait for in this phase.
+    pub(super) work_waits: String,
     /// Whether nobody was asked yet to replace or remove a version, though the phase is one in which that is done.
     pub(super) unsent: bool,
 }
@@ -189,9 +191,9 @@ impl Flight {
     /// Returns the earliest time at which a call is due to be given up or tried again.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         let due = |pending: &Pending| match pending.status {
-            Status::Held { .. } | Status::Tried { .. } => None,
+            Status::Held { .. } => None,
             Status::Running { deadline } => Some(deadline),
-            Status::Waiting { until } => Some(until),
+            Status::Waiting { until } | Status::Tried { until, .. } => Some(until),
         };
         self.calls().filter_map(due).min()
     }

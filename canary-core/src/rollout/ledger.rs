@@ -12,7 +12,7 @@ use crate::value::{CommandId, EffectId, Timestamp};
 /// How many tries to save the last state of an ended rollout are worth waiting for.
 const LAST_TRIES: u32 = 5;
 
-/// How many records may wait for a store before looks of the same sort become one.
+/// How many records may wait for a store before those of the same sort become one.
 const PLENTY: usize = 256;
 
 /// Counts what was given out, and holds what observers have not been told.
@@ -74,20 +74,48 @@ impl Ledger {
         &self.outbox[self.outbox.len() - 1].1
     }
 
-    /// Takes a look's verdict into the last record where a store that is down would make too many of them.
+    /// Takes a look's verdict into that of a look of the same sort where a store that is down would make too many of
+    /// them.
     ///
     /// Nobody was told that record yet, so it may still change.
     pub(super) fn merge(&mut self, judgement: &Judgement) -> Option<&Record> {
+        let like =
+            |content: &Content| matches!(content, Content::Judged(last) if last.is_like(judgement));
+        let record = self.waiting(like)?;
+        if let Content::Judged(last) = &mut record.content {
+            Arc::make_mut(last).take_in(judgement);
+        }
+        Some(record)
+    }
+
+    /// Tells whether what recurs was said already where a store that is down would make too many records of it.
+    pub(super) fn has_said(&mut self, content: &Content) -> bool {
+        let said = match content {
+            Content::CallFailed { action, failure, .. } => self.waiting(|waiting| {
+                matches!(waiting, Content::CallFailed { action: of, failure: by, .. } if of == action && by == failure)
+            }),
+            // How the route stands is what was said of it last.
+            Content::Drifted { .. } | Content::TrafficAccepted { .. } => {
+                let sort = std::mem::discriminant(content);
+                let last = self.waiting(|waiting| std::mem::discriminant(waiting) == sort);
+                last.filter(|record| record.content == *content)
+            }
+            content if recurs(content) => self.waiting(|waiting| waiting == content),
+            _ => None,
+        };
+        said.is_some()
+    }
+
+    /// Returns the last such record of those that wait since anything happened that does not recur, where there are
+    /// plenty; it waits for the next state.
+    fn waiting(&mut self, is_like: impl Fn(&Content) -> bool) -> Option<&mut Record> {
         if self.outbox.len() < PLENTY {
             return None;
         }
         let rev = self.next_rev();
-        let (needs, record) = self.outbox.back_mut()?;
-        let Content::Judged(last) = &mut record.content else { return None };
-        if !last.is_like(judgement) {
-            return None;
-        }
-        Arc::make_mut(last).take_in(judgement);
+        let mut recurring =
+            self.outbox.iter_mut().rev().take_while(|(_, record)| recurs(&record.content));
+        let (needs, record) = recurring.find(|(_, record)| is_like(&record.content))?;
         *needs = rev;
         Some(record)
     }
@@ -205,4 +233,19 @@ impl Ledger {
     pub(super) fn is_told(&self) -> bool {
         self.outbox.is_empty()
     }
+}
+
+/// Tells whether a record is of a sort that a rollout which stands where it is makes again and again.
+const fn recurs(content: &Content) -> bool {
+    matches!(
+        content,
+        Content::Judged(_)
+            | Content::CallFailed { .. }
+            | Content::Drifted { .. }
+            | Content::TrafficAccepted { .. }
+            | Content::CanaryReady { .. }
+            | Content::CanaryNotReady { .. }
+            | Content::GateAsked { .. }
+            | Content::GateOpened { by: None, .. }
+    )
 }

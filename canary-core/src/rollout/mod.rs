@@ -190,14 +190,15 @@ impl Rollout {
     /// Does the same, and adds the effects to a list whose memory is used again.
     #[cfg(feature = "simulate")]
     pub(crate) fn step_into(&mut self, event: Event, now: Timestamp, effects: &mut Vec<Effect>) {
+        std::mem::swap(effects, &mut self.effects);
         self.take_in(event, now);
-        effects.append(&mut self.effects);
+        std::mem::swap(effects, &mut self.effects);
     }
 
     fn take_in(&mut self, event: Event, now: Timestamp) {
         let now = now.max(self.state.seen);
         // What has passed up to now counts by the rules of up to now; downtime counts for nothing.
-        if event != Event::Restored {
+        if !matches!(event, Event::Restored) {
             self.count_live_time(now);
         }
         match event {
@@ -314,6 +315,7 @@ impl Rollout {
         self.flight.went = true;
         self.flight.looked = false;
         self.flight.unsent = false;
+        self.flight.work_waits.clear();
         self.moved(now);
     }
 
@@ -323,6 +325,9 @@ impl Rollout {
     }
 
     fn record(&mut self, now: Timestamp, content: Content) {
+        if self.state.ledger.has_said(&content) {
+            return self.state.report.fold_again(now, &content);
+        }
         let record = self.state.ledger.record(now, content);
         self.state.report.fold(record);
     }

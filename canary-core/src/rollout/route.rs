@@ -54,6 +54,7 @@ impl Rollout {
             Phase::Retiring { .. } => Some(self.state.confirmed.clone()),
             // Left as it was found until somebody resumes the rollout.
             _ if self.state.drifted => Some(self.state.traffic.clone()),
+            _ if self.state.restores => Some(self.state.confirmed.clone()),
             Phase::Entering { hold, changes: true, .. } => Some(self.policy.traffic(hold.stage)),
             Phase::Promoting { replaced: true } => Some(self.lasting_traffic()),
             // As the router took it on last: everything stays where it is.
@@ -89,6 +90,21 @@ impl Rollout {
             Some(at) => self.hold(Action::Route { traffic: wanted, at: Some(at) }),
             None => self.run(Action::Observe, now),
         })
+    }
+
+    /// Stops a raise that is under way, and has the route looked at anew: the request may have left already. What came
+    /// of it is left as it is found, and a raise that arrives after the look is based on a version that is known.
+    pub(super) fn stop_raising(&mut self) {
+        let raises = |pending: &Pending| match &pending.action {
+            Action::Route { traffic, at: Some(_) } => {
+                pending.is_running() && !traffic.is_within(&self.state.traffic)
+            }
+            _ => false,
+        };
+        if self.flight.get(Slot::Route).is_some_and(raises) {
+            self.cancel(Slot::Route);
+            self.state.version = None;
+        }
     }
 
     /// Follows an action that takes traffic away: it waits for nothing but the first save, before which the target
@@ -152,7 +168,12 @@ impl Rollout {
         if let Some(later) = failure.later {
             self.flight.epoch = self.flight.epoch.max(later.next());
         }
-        let Some(pending) = self.flight.get(Slot::Route) else { return };
+        let paused = !self.is_running();
+        let Some(pending) = self.flight.get_mut(Slot::Route) else { return };
+        if paused && matches!(pending.action, Action::Observe) {
+            // Nothing waits for a look while the rollout is paused.
+            pending.unconfirmed = pending.unconfirmed.saturating_add(1);
+        }
         let tries = pending.tries();
         let kept = matches!(self.state.phase, Phase::Retiring { .. });
         let most = if failure.kind.is_retryable() { RAISE_TRIES } else { HOPELESS_TRIES };
@@ -167,11 +188,15 @@ impl Rollout {
             return self.retire(outcome, now);
         }
         let counts = failure.kind != FailureKind::Unconfirmed;
-        // What is decided is not given up for a router.
-        if counts && tries >= most && !kept {
+        // What is decided is not given up for a router, unless no try can ever help: a route that is gone.
+        if counts && tries >= most && (!kept || !failure.kind.is_retryable()) {
             self.note_failure(Slot::Route, &failure, now);
             self.flight.take(Slot::Route);
-            return self.roll_back(Reason::RouterFailed { failure }, now);
+            return if kept {
+                self.leave_behind(now)
+            } else {
+                self.roll_back(Reason::RouterFailed { failure }, now)
+            };
         }
         self.retry(Slot::Route, Urgency::Patient, &failure, now);
         // Somebody wrote in between: look again before the next try.
@@ -192,7 +217,12 @@ impl Rollout {
     }
 
     /// Takes in that the route was looked at without being asked.
+    ///
+    /// A router that answers is there again: the way back, which may wait for its next try, does not wait longer.
     pub(super) fn route_seen(&mut self, seen: Observed, began: Timestamp, now: Timestamp) {
+        if matches!(self.state.phase, Phase::RollingBack { .. }) {
+            self.hurry(now);
+        }
         let stands =
             self.wanted_traffic().is_some() || matches!(self.state.phase, Phase::Holding { .. });
         let old = began < self.flight.routed_at || !self.flight.claimed;
@@ -263,6 +293,7 @@ impl Rollout {
             Drift::PutBack => self.put_back(now),
             Drift::Pause => {
                 self.state.drifted = true;
+                self.state.restores = false;
                 self.state.paused.get_or_insert(now);
             }
             Drift::Accept => {
@@ -281,6 +312,7 @@ impl Rollout {
         let asking = self.flight.get(Slot::Route).is_some_and(Pending::is_running);
         if unseen
             && !asking
+            && !self.state.restores
             && self.is_running()
             && !self.may_leave(now)
             && matches!(

@@ -182,6 +182,9 @@ pub(super) struct State {
     pub(super) questions: Vec<Arc<str>>,
     /// Somebody else's change of the route, for which the rollout was paused.
     pub(super) drifted: bool,
+    /// Whether a person said to put back what was confirmed, whatever the checks say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) restores: bool,
     /// What the next raise may be based on; unknown to a new holder.
     #[serde(skip)]
     pub(super) version: Option<Version>,
@@ -240,6 +243,7 @@ impl State {
             stalled: false,
             questions: Vec::new(),
             drifted: false,
+            restores: false,
             version: None,
             plan: Some(digest(policy)),
             raised: false,

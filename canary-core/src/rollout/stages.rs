@@ -118,6 +118,7 @@ impl Rollout {
     /// Enters a stage from wherever the rollout is, because a person said so.
     pub(super) fn enter_forced(&mut self, stage: usize, forced: bool, now: Timestamp) {
         self.cancel_all();
+        self.state.restores = false;
         self.begin_stage(stage, now);
         self.state.next_tick.get_or_insert(now + self.policy.every());
         self.go(Phase::Entering { hold: Hold::begin(stage), changes: true, forced }, now);
@@ -141,6 +142,7 @@ impl Rollout {
             self.state.phase,
             Phase::Entering { forced: true, .. } | Phase::Retiring { .. }
         );
+        let forced = forced || (self.state.restores && wanted.is_within(&self.state.confirmed));
         self.is_running() && self.is_ready() && (forced || self.may_leave(now))
     }
 
@@ -161,6 +163,7 @@ impl Rollout {
         if !self.state.drifted {
             self.state.confirmed = traffic.clone();
         }
+        self.state.restores = false;
         self.state.traffic = traffic;
         self.flight.claimed = true;
         self.flight.routed_at = now;

@@ -88,8 +88,8 @@ pub enum Waiting {
     Question(String),
     /// For the canary to become ready, and what that waits for.
     Canary(String),
-    /// For what runs the versions.
-    Workload,
+    /// For what runs the versions, and what that waits for; empty until it has said so.
+    Workload(String),
     /// For the store, which fails: what comes next must be saved before it is done.
     Store,
     /// For the time for which the old version is kept, in milliseconds.
@@ -143,7 +143,10 @@ impl fmt::Display for Waiting {
                 write!(f, "waits for a person to say what to do about {check}")
             }
             Self::Canary(why) => write!(f, "waits for the canary to be ready: {why}"),
-            Self::Workload => f.write_str("waits for what runs the versions"),
+            Self::Workload(why) if why.is_empty() => {
+                f.write_str("waits for what runs the versions")
+            }
+            Self::Workload(why) => write!(f, "waits for what runs the versions: {why}"),
             Self::Store => f.write_str("waits for the store, which fails"),
             Self::Keep(ms) => write!(f, "keeps the old version for another {}", Span(*ms)),
             Self::Resume => f.write_str("paused until somebody resumes it"),
@@ -224,10 +227,10 @@ impl Rollout {
             Phase::Ended { .. } => Waiting::Nothing,
             Phase::Retiring { due, .. } if now < *due => Waiting::Keep(millis(due.since(now))),
             Phase::Retiring { .. } | Phase::Promoting { replaced: false } if self.is_routed() => {
-                Waiting::Workload
+                Waiting::Workload(self.flight.work_waits.clone())
             }
             Phase::RollingBack { emptied, .. } if *emptied || self.restores_first() => {
-                Waiting::Workload
+                Waiting::Workload(self.flight.work_waits.clone())
             }
             Phase::Entering { hold, .. }
                 if !self.may_route(&self.policy.traffic(hold.stage), now) =>

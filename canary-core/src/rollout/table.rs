@@ -30,7 +30,7 @@ pub const TRANSITIONS: [(&str, &str, &str); 28] = [
     ("rolling_back", "rolling_back", "0 % accepted"),
     ("rolling_back", "retiring", "nothing reaches the canary"),
     ("rolling_back", "releasing", "nothing reaches the canary, no workload"),
-    ("retiring", "releasing", "the version is gone"),
+    ("retiring", "releasing", "the version is gone, or cannot be removed"),
     ("releasing", "ended", "marks taken off"),
 ];
 

@@ -7,7 +7,7 @@ use super::judge::{Guilt, Judged, Look};
 use super::{Action, Phase, Rollout};
 use crate::policy::Moment;
 use crate::ports::{Decision, GateContext};
-use crate::record::{CheckResult, Content, Reason, Ruling};
+use crate::record::{CheckResult, Content, Judgement, Reason, Ruling};
 use crate::value::{Failure, Measured, Timestamp, millis};
 
 impl Rollout {
@@ -107,17 +107,15 @@ impl Rollout {
 
     /// Takes in what a look came to.
     fn judged(&mut self, judged: Judged, now: Timestamp) {
-        let Judged { mut judgement, observed, guilty, asks } = judged;
+        let Judged { judgement, observed, guilty, asks } = judged;
         let goes_on = judgement.ruling == Ruling::GoOn && self.is_running();
         if let Some(seen) = observed.filter(|seen| goes_on && !seen.is_zero()) {
             self.add_to_hold(millis(seen), now);
         }
-        if let Some(hold) = self.state.phase.hold() {
-            judgement.held_ms = hold.held_ms;
-        }
-        let judgement = Arc::new(judgement);
+        let held_ms = self.state.phase.hold().map_or(0, |hold| hold.held_ms);
+        let judgement = Arc::new(Judgement { held_ms, ..judgement });
         match self.state.ledger.merge(&judgement) {
-            Some(record) => self.state.report.fold_merged(record, &judgement),
+            Some(record) => self.state.report.fold_merged(record, &judgement, now),
             None => self.record(now, Content::Judged(judgement)),
         }
         match guilty {

@@ -13,6 +13,8 @@ use crate::value::{Failure, FailureKind, Side, Timestamp, millis};
 const HOPELESS_TRIES: u32 = 3;
 /// How often it may fail otherwise, in a row.
 const TRIES: u32 = 8;
+/// How long a store may take to save that stable is restored before that is done anyway.
+const SAVED_WITHIN: Duration = Duration::from_secs(2);
 
 impl Rollout {
     /// Returns how large the canary must be for what comes next.
@@ -74,7 +76,8 @@ impl Rollout {
         self.flight.put(Slot::Work, pending);
     }
 
-    /// Restores stable once it was tried to save that: the next holder must not take the promotion up again.
+    /// Restores stable once it was tried to save that, for a moment: the next holder must not take the promotion up
+    /// again, and users must not wait for a store that hangs.
     fn give_back(&mut self, how: How, now: Timestamp) -> Pending {
         let restore = Action::Restore { how };
         if self.state.ledger.is_failing() {
@@ -82,7 +85,9 @@ impl Rollout {
         }
         let held = self.hold(restore);
         match held.status {
-            Status::Held { rev } => Pending { status: Status::Tried { rev }, ..held },
+            Status::Held { rev } => {
+                Pending { status: Status::Tried { rev, until: now + SAVED_WITHIN }, ..held }
+            }
             _ => held,
         }
     }
@@ -160,14 +165,17 @@ impl Rollout {
 
     /// Takes in how far stable's replacement, its restoration or a retirement is.
     pub(super) fn progressed(&mut self, result: Result<Progress, Failure>, now: Timestamp) {
-        if let Err(failure) = result {
-            return self.work_failed(failure, now);
-        }
+        let progress = match result {
+            Ok(progress) => progress,
+            Err(failure) => return self.work_failed(failure, now),
+        };
         self.flight.work_failures = 0;
-        match result {
-            Ok(Progress::Done) if !self.puts_back() => self.work_done(now),
-            _ => self.again(Slot::Work, Urgency::Poll, None, now),
-        }
+        self.flight.work_waits = match progress {
+            Progress::Done if !self.puts_back() => return self.work_done(now),
+            Progress::Done => String::new(),
+            Progress::Wait { why } => why,
+        };
+        self.again(Slot::Work, Urgency::Poll, None, now);
     }
 
     fn work_done(&mut self, now: Timestamp) {
@@ -205,8 +213,7 @@ impl Rollout {
         self.flight.take(Slot::Work);
         self.flight.work_failures = 0;
         match phase {
-            // What is left behind harms nobody, and the record says so.
-            Phase::Retiring { outcome, .. } => self.go(Phase::Releasing { outcome }, now),
+            Phase::Retiring { .. } => self.leave_behind(now),
             _ => self.roll_back(Reason::WorkloadFailed { failure }, now),
         }
     }

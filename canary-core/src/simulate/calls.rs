@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::fault::{Kind, Mishap, Nonsense, Port};
 use super::run::{Run, What};
-use crate::policy::{GateKind, Moment};
+use crate::policy::{GateKind, Moment, PROGRESS, Then};
 #[cfg(feature = "calendar")]
 use crate::ports::Decision;
 use crate::ports::{Applied, Call, GateContext};
@@ -232,6 +232,10 @@ impl<F: FnMut(&Record)> Run<'_, F> {
             Content::Asked { check } => {
                 let Ok(name) = GateName::new(&*check.check) else { return };
                 (name, self.plan.answers.get(&*check.check))
+            }
+            Content::Stalled { then: Then::Ask, .. } => {
+                let Ok(name) = GateName::new(PROGRESS) else { return };
+                (name, self.plan.answers.get(PROGRESS))
             }
             _ => return,
         };

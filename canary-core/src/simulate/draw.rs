@@ -224,6 +224,48 @@ mod tests {
         }
     }
 
+    /// Checks how often each count comes in many draws of one stream, within five standard errors and a half.
+    fn check_each(name: &str, ln_probability: impl Fn(f64) -> f64, mut draw: impl FnMut() -> u64) {
+        let n = 200_000_u32;
+        let mut seen = [0_u32; 100];
+        (0..n).for_each(|_| seen[draw() as usize] += 1);
+        for (k, seen) in seen.into_iter().enumerate() {
+            let p = libm::exp(ln_probability(k as f64));
+            let (seen, expected) = (f64::from(seen), p * f64::from(n));
+            let off = 5.5 * (expected * (1.0 - p)).sqrt() + 1.0;
+            assert!((seen - expected).abs() < off, "{name}: {k} came {seen} times, not {expected}");
+        }
+    }
+
+    #[test]
+    fn each_count_comes_as_often_as_its_probability_says() {
+        for mean in [0.7, 9.0, 10.0, 30.0] {
+            let mut stream = Draw::keyed([1, 0, 0, 0]);
+            let poisson = |k: f64| k * libm::log(mean) - mean - libm::lgamma(k + 1.0);
+            check_each(&format!("poisson {mean}"), poisson, || stream.poisson(mean));
+        }
+        for (n, p) in [(3, 0.3), (10, 0.9), (1_000, 0.01), (40, 0.5)] {
+            let (mut stream, chance) = (Draw::keyed([2, 0, 0, 0]), Chance::of(p));
+            let (count, lgamma) = (n as f64, |x: f64| libm::lgamma(x + 1.0));
+            let binomial = |k: f64| match count - k {
+                rest if rest < 0.0 => f64::NEG_INFINITY,
+                rest => {
+                    let ways = lgamma(count) - lgamma(k) - lgamma(rest);
+                    ways + k * libm::log(p) + rest * libm::log(1.0 - p)
+                }
+            };
+            check_each(&format!("binomial {n} {p}"), binomial, || stream.binomial(n, &chance));
+        }
+    }
+
+    #[test]
+    fn where_none_is_as_good_as_impossible_it_still_comes() {
+        // Once in 23 000 draws.
+        let (mut stream, chance) = (Draw::keyed([3, 0, 0, 0]), Chance::of(0.01));
+        let none = (0..200_000).filter(|_| stream.binomial(1_000, &chance) == 0).count();
+        assert!((1..30).contains(&none), "{none}");
+    }
+
     #[test]
     fn clusters_keep_the_mean_and_widen_the_spread() {
         // Geometric sizes of mean m have the mean square m (2 m - 1).

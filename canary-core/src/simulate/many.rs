@@ -19,7 +19,8 @@ impl Simulation {
     /// With the feature `parallel` they run on all cores; what comes out is the same on any number of them.
     ///
     /// # Panics
-    /// As for [`run`](Self::run).
+    /// As for [`run`](Self::run), and where both sides are shown as they were [`recorded`](Self::recorded): nothing is drawn
+    /// then, so that many rollouts would be one, told many times.
     #[must_use]
     #[track_caller]
     pub fn run_many(&self, runs: u64) -> Many {
@@ -29,11 +30,16 @@ impl Simulation {
     /// Does the same, and shows from time to time what came of those that were run so far.
     ///
     /// # Panics
-    /// As for [`run`](Self::run).
+    /// As for [`run_many`](Self::run_many).
     #[must_use]
     #[track_caller]
     pub fn run_many_watched(&self, runs: u64, mut watch: impl FnMut(&Many)) -> Many {
         self.refuse_unknown_names();
+        let drawn = self.recording.is_none();
+        assert!(
+            drawn,
+            "what was recorded is the same in each of many runs: run it once, with `run`"
+        );
         let mut many = Many::with_onset(self.onset());
         while many.runs() < runs {
             let batch = many.runs()..runs.min(many.runs() + BATCH);

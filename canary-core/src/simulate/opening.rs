@@ -111,3 +111,40 @@ impl Opening {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEGIN: Timestamp = Timestamp::from_millis(1_000_000);
+
+    fn minutes(minutes: u64) -> Duration {
+        Duration::from_secs(60 * minutes)
+    }
+
+    /// Returns after how long a gate that waits is to be asked again.
+    fn again(opening: &Opening, now: Duration) -> Duration {
+        match opening.decide(BEGIN, BEGIN, BEGIN + now).unwrap() {
+            Decision::Wait { retry_after_ms, .. } => Duration::from_millis(retry_after_ms),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_gate_that_will_answer_otherwise_is_asked_again_then() {
+        let opening = Opening::Never.then("10m", Opening::Never).then("20m", Opening::AtOnce);
+        assert_eq!(again(&opening, Duration::ZERO), AGAIN);
+        assert_eq!(again(&opening, minutes(10) - Duration::from_secs(20)), Duration::from_secs(20));
+        // What begins now is no change ahead.
+        assert_eq!(again(&opening, minutes(10)), AGAIN);
+        assert!(matches!(opening.decide(BEGIN, BEGIN, BEGIN + minutes(20)), Ok(Decision::Open)));
+    }
+
+    #[test]
+    fn who_is_asked_answers_as_they_do_by_then() {
+        let opening = Opening::after("10m").then("10m", Opening::Rejects);
+        assert_eq!(opening.answer(BEGIN, BEGIN), Some((BEGIN + minutes(10), false)));
+        let opening = Opening::after("10m").then("11m", Opening::Rejects);
+        assert_eq!(opening.answer(BEGIN, BEGIN), Some((BEGIN + minutes(10), true)));
+    }
+}

@@ -10,9 +10,9 @@ use super::service::Script;
 use super::steps::Steps;
 use super::world::BEGIN;
 use super::{Load, Opening, Recording, Service, SimulatedWorkload, Trace, World};
-use crate::policy::Policy;
 #[cfg(feature = "calendar")]
 use crate::policy::{GateKind, OpeningHours};
+use crate::policy::{HARD_LIMIT, PROGRESS, Policy};
 use crate::record::Record;
 use crate::report::Report;
 use crate::rollout::CommandKind;
@@ -28,7 +28,7 @@ pub struct Simulation {
     outages: Vec<(u64, u64, f64)>,
     scrape: Option<(u64, u64)>,
     pub(super) scripts: BySide<Script>,
-    recording: Option<Arc<Recording>>,
+    pub(super) recording: Option<Arc<Recording>>,
     pub(super) workload: Option<SimulatedWorkload>,
     pub(super) seed: u64,
     pub(super) begin: Timestamp,
@@ -187,7 +187,7 @@ impl Simulation {
         self
     }
 
-    /// Says what people answer a check that asks.
+    /// Says what people answer a check that asks: one of the policy's by its name, `hard-limit`, or `progress`.
     pub fn answer(mut self, check: &str, opening: Opening) -> Self {
         self.answers.insert(check.to_owned(), opening);
         self
@@ -324,7 +324,9 @@ impl Simulation {
             assert!(known, "the policy `{policy}` asks no gate `{gate}`");
         }
         for check in self.answers.keys() {
-            let known = self.policy.checks().iter().any(|known| *known.name == **check);
+            let known = self.policy.checks().iter().any(|known| *known.name == **check)
+                || (check == HARD_LIMIT && self.policy.hard_limit())
+                || (check == PROGRESS && self.policy.spec().progress.is_some());
             assert!(known, "the policy `{policy}` has no check `{check}`");
         }
         for stage in self.commands.iter().filter_map(|(_, stage, _)| stage.as_ref()) {

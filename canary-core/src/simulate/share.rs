@@ -80,6 +80,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_share_is_that_of_the_hits() {
+        assert_eq!(Share { hits: 1, of: 4 }.fraction(), 0.25);
+        assert_eq!(Share { hits: 0, of: 0 }.fraction(), 0.0);
+    }
+
+    #[test]
     fn the_bounds_are_those_of_the_tables() {
         let share = |hits, of| Share { hits, of };
         // Of no hits the upper bound is 1 - (1 - confidence)^(1 / n).

@@ -187,3 +187,57 @@ impl Running {
 fn rest(weight: Weight) -> Weight {
     Weight::from_basis_points(weight.rest()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_millis(1_000 * seconds)
+    }
+
+    fn percent(percent: u8) -> Capacity {
+        Capacity::new(Weight::percent(percent), None)
+    }
+
+    #[test]
+    fn a_canary_says_what_it_is_ready_for() {
+        let mut running = Running::new(SimulatedWorkload::ready_after("90s"));
+        let waits = running.prepare(percent(10), at(0)).unwrap();
+        assert_eq!(waits, Readiness::waiting("the canary's pods are starting"));
+        let ready = Readiness::ready_for(Weight::percent(10));
+        assert_eq!(running.prepare(percent(10), at(90)).unwrap(), ready);
+        // While it grows it is ready for what it was ready for.
+        let grows = running.prepare(percent(50), at(100)).unwrap();
+        assert_eq!(
+            (grows.ready_for, &*grows.why),
+            (ready.ready_for, "the canary's pods are starting")
+        );
+    }
+
+    #[test]
+    fn a_canary_that_crashes_is_up_for_a_third_of_each_minute() {
+        let mut running = Running::new(SimulatedWorkload::crash_looping());
+        let mut up = |ms| {
+            let ready = running.prepare(percent(10), Timestamp::from_millis(ms)).unwrap();
+            ready.ready_for.is_some()
+        };
+        assert_eq!(
+            [0, 19_999, 20_000, 59_999, 60_000].map(&mut up),
+            [true, true, false, false, true]
+        );
+    }
+
+    #[test]
+    fn stable_is_down_while_it_is_replaced() {
+        let plan = SimulatedWorkload::ready_after("0s").replaced_after("2m");
+        let mut running = Running::new(plan);
+        running.prepare(Capacity::new(Weight::FULL, None), at(0)).unwrap();
+        for (now, done, objects) in [(200, false, true), (319, false, true), (320, true, false)] {
+            let progress = running.replace(How::InPlace, false, at(now));
+            assert_eq!(progress == Progress::Done, done, "{now}");
+            assert_eq!(running.objection(Weight::percent(50), at(now)).is_some(), objects, "{now}");
+            assert_eq!(running.objection(Weight::FULL, at(now)), None, "{now}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! A store of files: one folder for each target, replaced atomically under a lock.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use super::first;
+use super::slots::{self, Head, Kept, Slots};
 use crate::policy::PolicySpec;
 use crate::ports::{Claim, Past, PortError, StateStore, Stored};
 use crate::rollout::Snapshot;
@@ -19,8 +20,9 @@ use crate::value::{FailureKind, Revision, Target};
 /// Keeps rollouts in files below one folder, over crashes and for several processes of one machine.
 ///
 /// Each target has a folder (`/` in its name becomes `~`) with `policy-N.json`, written once for each rollout, and
-/// `state.json`, replaced at each save: written beside it, flushed to disk, renamed. A lock file keeps
-/// processes from writing at the same time; a network file system must honour such locks.
+/// `state-0.jsonl` and `state-1.jsonl`, to which states are written in turn and flushed to disk: a crash in the middle of
+/// one leaves the one before it. A lock file keeps processes from writing at the same time; a network file system must
+/// honour such locks.
 ///
 /// Clones share the threads on which they wait for the disk, eight at most: a disk that hangs blocks no more than those.
 /// So one store for many rollouts is better than one for each.
@@ -36,20 +38,11 @@ const THREADS: usize = 8;
 /// How long until a lock that somebody else has is tried again: they have it for as long as it takes to write a file.
 const AGAIN: Duration = Duration::from_millis(10);
 
-/// Holds what `state.json` says.
-#[derive(Serialize, Deserialize)]
-struct StateFile {
-    revision: Revision,
-    /// Which claim's policy it belongs to.
-    claim: Revision,
-    state: Snapshot,
-}
-
 /// Holds what `policy-N.json` says.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct PolicyFile {
     claim: Revision,
-    policy: PolicySpec,
+    policy: Arc<PolicySpec>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     holder: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,13 +58,17 @@ impl FileStore {
         Self { folder: Arc::new(folder.into()), threads: Arc::new(Semaphore::new(THREADS)) }
     }
 
+    fn place(&self, target: &Target) -> Place {
+        Place { folder: self.folder.join(target.as_str().replace('/', "~")) }
+    }
+
     /// Runs a change of one target on a thread that may wait for the disk.
     async fn with<T: Send + 'static>(
         &self,
         target: &Target,
         work: impl Fn(&Place) -> Result<T, PortError> + Send + Sync + 'static,
     ) -> Result<T, PortError> {
-        let place = Place { folder: self.folder.join(target.as_str().replace('/', "~")) };
+        let place = self.place(target);
         let work = Arc::new(move || match place.lock()? {
             Some(_lock) => work(&place).map(Some),
             None => Ok(None),
@@ -108,6 +105,11 @@ impl FileStore {
 #[async_trait]
 impl StateStore for FileStore {
     async fn load(&self, target: &Target) -> Result<Option<Stored>, PortError> {
+        let place = self.place(target);
+        // Nothing is made for a target of which nothing is kept.
+        if !self.on_a_thread(move || Ok(place.slots().exist())).await? {
+            return Ok(None);
+        }
         self.with(target, Place::load).await
     }
 
@@ -117,19 +119,24 @@ impl StateStore for FileStore {
         claim: &Claim,
         expect: Option<Revision>,
     ) -> Result<Revision, PortError> {
-        let claim = claim.clone();
+        let (text, first) = (json(&claim.state)?, first(claim));
+        let kept = PolicyFile {
+            claim: Revision::default(),
+            policy: Arc::clone(&claim.policy),
+            holder: claim.holder.clone(),
+            version: claim.version.clone(),
+            past: claim.past.clone(),
+        };
         self.with(target, move |place| {
-            let now = place.state()?.map(|file| file.revision);
+            let now = place.state()?.map(|(head, _)| head.revision);
             if now != expect {
                 return Err(place.conflict());
             }
-            let revision = now.unwrap_or_else(|| first(&claim)).next();
-            let Claim { policy, state, holder, version, past } = claim.clone();
+            let revision = now.unwrap_or(first).next();
             // The policy goes first under a name of its own: a crash before the state is
             // replaced leaves the old state with its old policy.
-            let policy = PolicyFile { claim: revision, policy, holder, version, past };
-            place.write(&place.policy_name(revision), &policy)?;
-            place.write("state.json", &StateFile { revision, claim: revision, state })?;
+            place.write_policy(&PolicyFile { claim: revision, ..kept.clone() })?;
+            place.write_state(revision, revision, &text)?;
             place.forget_policies_but(revision);
             Ok(revision)
         })
@@ -142,24 +149,20 @@ impl StateStore for FileStore {
         state: &Snapshot,
         expect: Revision,
     ) -> Result<Revision, PortError> {
-        let state = state.clone();
+        let text = json(state)?;
         self.with(target, move |place| {
-            let claim = match place.state()? {
-                Some(file) if file.revision == expect => file.claim,
-                _ => return Err(place.conflict()),
-            };
+            let claim = place.claim_at(expect)?.ok_or_else(|| place.conflict())?;
             let revision = expect.next();
-            let state = state.clone();
-            place.write("state.json", &StateFile { revision, claim, state })?;
+            place.write_state(revision, claim, &text)?;
             Ok(revision)
         })
         .await
     }
 
     async fn confirm(&self, target: &Target, expect: Revision) -> Result<(), PortError> {
-        self.with(target, move |place| match place.state()? {
-            Some(file) if file.revision == expect => Ok(()),
-            _ => Err(place.conflict()),
+        self.with(target, move |place| match place.claim_at(expect)? {
+            Some(_) => Ok(()),
+            None => Err(place.conflict()),
         })
         .await
     }
@@ -173,18 +176,14 @@ impl StateStore for FileStore {
 
 /// Reads off a store's folders what it keeps.
 fn targets(folder: &Path) -> io::Result<Vec<Target>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
+    let Some(entries) = slots::if_found(fs::read_dir(folder))? else { return Ok(Vec::new()) };
     let mut targets = Vec::new();
     for entry in entries {
         let entry = entry?;
         // A folder of somebody else's is none of ours; one without a state was never claimed.
-        let name = entry.file_name().to_string_lossy().replace('~', "/");
+        let (name, path) = (entry.file_name().to_string_lossy().replace('~', "/"), entry.path());
         if let Ok(target) = Target::new(name)
-            && entry.path().join("state.json").is_file()
+            && (Slots { folder: &path }).exist()
         {
             targets.push(target);
         }
@@ -202,9 +201,15 @@ impl Place {
     /// Takes the lock, `None` where somebody else has it.
     fn lock(&self) -> Result<Option<File>, PortError> {
         let path = self.folder.join("lock");
+        let file = || File::options().create(true).truncate(false).write(true).open(&path);
         let open = || -> io::Result<Option<File>> {
-            fs::create_dir_all(&self.folder)?;
-            let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+            let file = match file() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    fs::create_dir_all(&self.folder)?;
+                    file()?
+                }
+                opened => opened?,
+            };
             match file.try_lock() {
                 Ok(()) => Ok(Some(file)),
                 Err(TryLockError::WouldBlock) => Ok(None),
@@ -214,61 +219,72 @@ impl Place {
         open().map_err(|error| failed("lock", &path, error))
     }
 
+    fn slots(&self) -> Slots<'_> {
+        Slots { folder: &self.folder }
+    }
+
     fn load(&self) -> Result<Option<Stored>, PortError> {
-        let Some(file) = self.state()? else {
+        let Some((head, state)) = self.state()? else {
             return Ok(None);
         };
-        let name = self.policy_name(file.claim);
-        let kept: PolicyFile = self.read(&name)?.ok_or_else(|| {
-            PortError::new(
-                FailureKind::Invalid,
-                format!("{} is missing beside its state", self.folder.join(name).display()),
-            )
+        let path = self.policy_path(head.claim);
+        let policy = slots::if_found(fs::read(&path));
+        let policy = policy.map_err(|error| failed("read", &path, error))?.ok_or_else(|| {
+            let message = format!("{} is missing beside its state", path.display());
+            PortError::new(FailureKind::Invalid, message)
         })?;
-        let claim = Claim::new(kept.policy, file.state)
+        let kept: PolicyFile = serde_json::from_slice(&policy)
+            .map_err(|error| unreadable(&path).with_source(error))?;
+        let state = serde_json::from_slice(&state)
+            .map_err(|error| unreadable(&self.folder).with_source(error))?;
+        let claim = Claim::new(kept.policy, state)
             .by(kept.holder)
             .of_version(kept.version)
             .after(kept.past);
-        Ok(Some(Stored::new(claim, file.revision)))
+        Ok(Some(Stored::new(claim, head.revision)))
     }
 
-    fn state(&self) -> Result<Option<StateFile>, PortError> {
-        self.read("state.json")
+    fn state(&self) -> Result<Option<(Head, Vec<u8>)>, PortError> {
+        let kept = self.slots().read().map_err(|error| failed("read", &self.folder, error))?;
+        match kept {
+            Kept::Is(kept) => Ok(Some(kept)),
+            Kept::Nothing => Ok(None),
+            Kept::Broken(path) => Err(unreadable(&path)),
+        }
     }
 
-    fn policy_name(&self, claim: Revision) -> String {
-        format!("policy-{claim}.json")
+    /// Reads which claim the state of this revision belongs to, `None` where another revision is kept.
+    fn claim_at(&self, expect: Revision) -> Result<Option<Revision>, PortError> {
+        let last = self.slots().last_is(expect);
+        if let Some(head) = last.map_err(|error| failed("read", &self.folder, error))? {
+            return Ok(Some(head.claim));
+        }
+        // A file that was not written to its end counts for nothing, whatever its head says.
+        Ok(self.state()?.filter(|(head, _)| head.revision == expect).map(|(head, _)| head.claim))
     }
 
-    fn read<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Option<T>, PortError> {
-        let path = self.folder.join(name);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed("read", &path, error)),
-        };
-        serde_json::from_slice(&text).map(Some).map_err(|error| {
-            let message = format!("{} holds no rollout that this library can read", path.display());
-            PortError::new(FailureKind::Invalid, message).with_source(error)
-        })
+    fn policy_path(&self, claim: Revision) -> PathBuf {
+        self.folder.join(policy_name(claim))
     }
 
-    fn write(&self, name: &str, value: &impl Serialize) -> Result<(), PortError> {
-        let (path, beside) = (self.folder.join(name), self.folder.join(format!("{name}.new")));
-        let replace = || -> io::Result<()> {
-            let mut file = File::create(&beside)?;
-            file.write_all(&serde_json::to_vec(value)?)?;
-            file.sync_all()?;
-            fs::rename(&beside, &path)?;
-            // The rename itself is durable only when the folder is.
-            File::open(&self.folder)?.sync_all()
-        };
-        replace().map_err(|error| failed("write", &path, error))
+    fn write_policy(&self, policy: &PolicyFile) -> Result<(), PortError> {
+        let path = self.policy_path(policy.claim);
+        slots::replace(&path, &json(policy)?).map_err(|error| failed("write", &path, error))
+    }
+
+    fn write_state(
+        &self,
+        revision: Revision,
+        claim: Revision,
+        text: &[u8],
+    ) -> Result<(), PortError> {
+        let written = self.slots().write(revision, claim, text);
+        written.map_err(|error| failed("write", &self.folder, error))
     }
 
     /// Removes policies of earlier rollouts; what cannot be removed does no harm.
     fn forget_policies_but(&self, claim: Revision) {
-        let keep = self.policy_name(claim);
+        let keep = policy_name(claim);
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let name = name.to_string_lossy();
@@ -282,6 +298,21 @@ impl Place {
         let message = format!("somebody else has written {}", self.folder.display());
         PortError::new(FailureKind::Conflict, message)
     }
+}
+
+fn policy_name(claim: Revision) -> String {
+    format!("policy-{claim}.json")
+}
+
+fn json(value: &impl Serialize) -> Result<Vec<u8>, PortError> {
+    serde_json::to_vec(value).map_err(|error| {
+        PortError::new(FailureKind::Internal, "it cannot be written as JSON").with_source(error)
+    })
+}
+
+fn unreadable(path: &Path) -> PortError {
+    let message = format!("{} holds no rollout that this library can read", path.display());
+    PortError::new(FailureKind::Invalid, message)
 }
 
 fn failed(what: &str, path: &Path, error: io::Error) -> PortError {

@@ -3,6 +3,8 @@
 #[cfg(feature = "json")]
 mod file;
 mod memory;
+#[cfg(feature = "json")]
+mod slots;
 
 #[cfg(feature = "json")]
 pub use file::FileStore;

@@ -123,7 +123,7 @@ impl Query {
 #[non_exhaustive]
 pub struct Measured {
     /// What the readings cover. It begins at or after the query's cursor; an
-    /// empty one says that there is nothing newer yet.
+    /// empty one says that there is nothing newer yet, and the notes may say why.
     pub covered: Window,
     /// What was read of each side.
     pub sides: BySide<Reading>,

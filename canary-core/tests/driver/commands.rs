@@ -7,7 +7,7 @@ use canary_core::store::MemoryStore;
 use canary_core::testing::{MemoryRouter, Recorder};
 use canary_core::value::{StageRef, Weight};
 
-use crate::support::{ana, builder, id, s, until};
+use crate::support::{Kind, Router, ana, builder, id, plain, s, until};
 
 fn with_approvals() -> canary_core::driver::DriverBuilder {
     let policy = Policy::builder("shop")
@@ -121,4 +121,19 @@ fn a_driver_whose_runtime_is_gone_was_stopped() {
         assert_eq!(handle.finished().await, Err(DriverError::Stopped));
         assert_eq!(handle.abort("late", &ana()).await, Err(DriverError::Stopped));
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_stops_a_raise_that_is_under_way_and_a_resume_goes_on_with_it() {
+    let router = Router::default();
+    router.raising.set(Kind::Slow(s(4)));
+    let handle = Driver::builder(plain()).router(router.clone()).start(id("shop-1")).await.unwrap();
+    until(&handle, |status| status.phase == "entering").await;
+    tokio::time::sleep(s(1)).await;
+    assert_eq!(handle.pause(&ana()).await.unwrap(), Answer::Done);
+    tokio::time::sleep(s(60)).await;
+    assert_eq!(router.route.traffic().canary, Weight::ZERO);
+    assert_eq!(handle.status().borrow().weight, Weight::ZERO);
+    handle.resume(&ana()).await.unwrap();
+    assert!(handle.finished().await.unwrap().outcome().is_promoted());
 }

@@ -1,10 +1,12 @@
 //! Who holds a rollout: slow stores, other clocks, a second holder.
 
+use async_trait::async_trait;
 use canary_core::driver::{Clock, Driver, DriverBuilder, DriverError, StartError};
-use canary_core::policy::{Check, Policy};
+use canary_core::policy::{Check, How, Policy, PolicySpec, Stage};
+use canary_core::ports::{Applied, Call, Capabilities, Observed, PortError, TrafficRouter};
 use canary_core::store::MemoryStore;
-use canary_core::testing::{MemoryRouter, WorldPorts};
-use canary_core::value::{Timestamp, Traffic, Weight};
+use canary_core::testing::{MemoryRouter, MemoryWorkload, WorldPorts};
+use canary_core::value::{RolloutId, Timestamp, Traffic, Version, Weight};
 
 use crate::support::{
     Fault, Kind, Router, Store, ana, builder, id, in_world, plain, s, simulation, until,
@@ -32,6 +34,77 @@ async fn a_second_rollout_of_the_target_is_told_who_has_it() {
     let third = in_world(&ports).store(store).start("shop-3".parse().unwrap()).await.unwrap();
     third.stop();
     assert_eq!(third.finished().await, Err(DriverError::Stopped));
+}
+
+/// A route with the marks of a rollout on it.
+#[derive(Debug)]
+struct Marked(&'static str);
+
+#[async_trait]
+impl TrafficRouter for Marked {
+    fn capabilities(&self) -> Capabilities {
+        MemoryRouter::new().capabilities()
+    }
+
+    async fn observe(&self, call: &Call) -> Result<Observed, PortError> {
+        MemoryRouter::new().observe(call).await
+    }
+
+    async fn holder(&self, _: &Call) -> Result<Option<RolloutId>, PortError> {
+        Ok(Some(id(self.0)))
+    }
+
+    async fn apply(
+        &self,
+        call: &Call,
+        traffic: &Traffic,
+        at: Option<&Version>,
+    ) -> Result<Applied, PortError> {
+        MemoryRouter::new().apply(call, traffic, at).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_route_with_the_marks_of_a_rollout_that_the_store_does_not_know_is_busy() {
+    let on = |marks| builder().router(Marked(marks));
+    match on("other").start(id("shop-1")).await {
+        Err(StartError::Busy { rollout, .. }) => assert_eq!(rollout.as_str(), "other"),
+        other => panic!("{other:?}"),
+    }
+    on("shop-1").start(id("shop-1")).await.expect("the marks are its own").stop();
+    on("other").supersede(ana()).start(id("shop-1")).await.expect("it was told to").stop();
+
+    // Rollouts that are over, and have left their marks.
+    let store = MemoryStore::new();
+    for (marks, next) in [("shop-1", "shop-1"), ("shop-1", "shop-2"), ("shop-1", "shop-3")] {
+        let started = on(marks).store(store.clone()).start(id(next)).await;
+        let handle = started.expect("the marks are of one that is over");
+        handle.abort("enough", &ana()).await.unwrap();
+        handle.finished().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_serves_is_not_made_ready_as_the_canary() {
+    let mut spec = PolicySpec::new("shop");
+    spec.stages = vec![Stage::new("full", Weight::FULL, s(1))];
+    spec.promotion.how = How::Swap;
+    spec.hard_limit = false;
+    let policy = Policy::from_spec(spec).unwrap();
+    let router = MemoryRouter::new();
+    let plain = || Driver::builder(policy.clone()).router(router.clone());
+    let with_versions = || plain().workload(MemoryWorkload::new());
+    let first = with_versions().start(id("shop-1")).await.unwrap();
+    assert!(first.finished().await.unwrap().outcome().is_promoted());
+    for next in [with_versions(), with_versions().supersede(ana())] {
+        match next.start(id("shop-2")).await {
+            Err(error @ StartError::Reversed { .. }) => {
+                assert!(error.to_string().contains("name it as stable"), "{error}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    plain().start(id("shop-3")).await.expect("nothing is made or removed").stop();
 }
 
 #[tokio::test(start_paused = true)]

@@ -224,5 +224,5 @@ async fn a_rollout_that_runs_its_versions_is_not_taken_up_without_a_workload() {
     let resumer = Driver::resumer("shop".parse().unwrap()).router(Router::default()).store(store);
     let resumer = resumer.gate("begin", OpenGate::default()).gate("last", OpenGate::default());
     let error = resumer.resume().await.unwrap_err();
-    assert!(error.to_string().contains("call `.workload(..)`"), "{error}");
+    assert!(error.to_string().contains("it needs a workload (`.workload(..)`)"), "{error}");
 }

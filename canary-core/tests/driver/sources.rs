@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use canary_core::driver::{Clock, Driver, DriverBuilder, StartError};
-use canary_core::policy::{Check, GateSpec, MetricQuery, MetricSpec, Policy, PolicySpec, Stage};
+use canary_core::policy::{
+    Check, CheckKind, Evident, GateSpec, MetricQuery, MetricSpec, Policy, PolicySpec, Stage,
+    Weighed,
+};
 use canary_core::ports::{Call, MetricSource, PortError};
 use canary_core::record::{Content, Judgement};
 use canary_core::source::FnSource;
@@ -31,6 +34,7 @@ enum Mood {
     Panics,
     SaysTooLittle,
     CannotRead,
+    NoLatency,
 }
 
 #[async_trait]
@@ -40,6 +44,9 @@ impl MetricSource for Numbers {
             Mood::CannotRead => {
                 let asked = query.text.as_deref().unwrap_or("nothing");
                 Err(PortError::new(FailureKind::Invalid, format!("it cannot read `{asked}`")))
+            }
+            Mood::NoLatency if query.signal == Signal::Latency => {
+                Err(PortError::new(FailureKind::Unsupported, "no latency here"))
             }
             _ => Ok(()),
         }
@@ -56,7 +63,7 @@ impl MetricSource for Numbers {
             Mood::Hangs => std::future::pending().await,
             Mood::Panics => panic!("a defect of the source"),
             Mood::SaysTooLittle => return Vec::new(),
-            Mood::Well | Mood::CannotRead => {}
+            Mood::Well | Mood::CannotRead | Mood::NoLatency => {}
         }
         let answer = |query: &Query| {
             let reading = match &query.signal {
@@ -153,7 +160,7 @@ async fn a_source_that_nobody_supplies_refuses_the_start() {
     let builder = Driver::builder(policy()).router(MemoryRouter::new()).metrics(Numbers::default());
     let error = builder.source("db", Numbers::default()).start(id("shop-1")).await.unwrap_err();
     assert!(matches!(&error, StartError::MissingSources { sources } if sources.len() == 1));
-    assert!(error.to_string().contains("nobody supplies: bills; call `.source"), "{error}");
+    assert!(error.to_string().contains("nobody supplies: bills; supply them (`.source"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,4 +216,26 @@ async fn a_function_is_a_source() {
         .unwrap();
     let finished = handle.finished().await.unwrap();
     assert!(finished.outcome().to_string().starts_with("rolled back: hard-limit fails"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_cannot_tell_latency_is_refused_where_evidence_weighs_it() {
+    let weighs = || Check::worse_in("slow", 1.5, [Weighed::new(Evident::Latency, 1.0)]);
+    let parts = vec![weighs().kind, Check::above("many", "error_rate", 0.1).kind];
+    let in_part = Check::new("slow", CheckKind::Any(parts));
+    for check in [Check::above_stable("slow", "latency.p95", 1.5), weighs(), in_part] {
+        let mut spec = PolicySpec::new("shop");
+        spec.stages = vec![Stage::new("half", Weight::percent(50), s(60))];
+        spec.stages.push(Stage::new("full", Weight::FULL, s(60)));
+        spec.checks.push(check);
+        let numbers = Numbers { mood: Mood::NoLatency, ..Numbers::default() };
+        let builder = Driver::builder(Policy::from_spec(spec).unwrap()).metrics(numbers);
+        match builder.router(MemoryRouter::new()).start(id("shop-1")).await {
+            Err(StartError::WrongQueries { queries }) => {
+                let paths: Vec<_> = queries.iter().map(|wrong| wrong.path.as_str()).collect();
+                assert_eq!(paths, ["latency"]);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }

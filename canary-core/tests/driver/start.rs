@@ -15,7 +15,11 @@ use canary_core::value::{Audience, Target, Weight};
 use crate::support::{OpenGate, ana, builder, id, judged, s};
 
 async fn refusal(builder: DriverBuilder) -> String {
-    builder.start(id("shop-1")).await.unwrap_err().to_string()
+    // It is known before anybody is asked anything.
+    let known = builder.check().unwrap_err().to_string();
+    let refused = builder.start(id("shop-1")).await.unwrap_err().to_string();
+    assert_eq!(known, refused);
+    refused
 }
 
 #[tokio::test(start_paused = true)]
@@ -31,7 +35,7 @@ async fn what_is_missing_refuses_the_start() {
     );
     let world = canary_core::testing::WorldPorts::new(crate::support::simulation(0.1).world());
     let error = refusal(routed().metrics(world)).await;
-    assert!(error.contains("gates that nobody supplies: smoke (call `.gate"), "{error}");
+    assert!(error.contains("gates that nobody supplies: smoke (say in the policy"), "{error}");
     let error = refusal(routed().gate("a b", OpenGate::default())).await;
     assert!(error.contains("is no gate name"), "{error}");
     let error = refusal(routed().gate("smok", OpenGate::default())).await;
@@ -57,6 +61,7 @@ async fn what_the_router_cannot_do_is_named_with_what_needs_it() {
     no_mirror.mirror = false;
     let error = with(no_mirror).start(id("shop-1")).await.unwrap_err();
     assert!(matches!(&error, StartError::RouterLacks { lacks } if lacks.len() == 1), "{error}");
+    with(Capabilities::everything()).check().unwrap();
     assert!(with(Capabilities::everything()).start(id("shop-1")).await.is_ok());
 }
 

@@ -1,6 +1,7 @@
 //! A store that is down is seen: in the log, and by who looks at the status.
 
 use canary_core::driver::Driver;
+use canary_core::policy::{GateSpec, How, Policy};
 use canary_core::rollout::Waiting;
 use canary_core::testing::{MemoryRouter, MemoryWorkload};
 use canary_core::value::Weight;
@@ -8,11 +9,15 @@ use canary_core::value::Weight;
 use crate::support::{Kind, Sink, Store, ana, builder, id, plain, s, until};
 
 /// Writes what is logged on this thread to a sink.
-fn logged() -> (Sink, tracing::subscriber::DefaultGuard) {
+///
+/// The second subscriber hears nothing: while there is one alone, an event of which another thread was the first to
+/// make use is off for all.
+fn logged() -> (Sink, (tracing::subscriber::DefaultGuard, tracing::Dispatch)) {
     let sink = Sink::default();
     let writer = sink.clone();
     let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
-    (sink, tracing::subscriber::set_default(log.finish()))
+    let second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
+    (sink, (tracing::subscriber::set_default(log.finish()), second))
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,4 +67,31 @@ async fn a_status_names_the_store_where_it_is_what_is_waited_for() {
     assert!(line.ends_with("waits for the store, which fails"), "{line}");
     store.writing.set(Kind::None);
     assert!(handle.finished().await.unwrap().outcome().is_promoted());
+}
+
+#[tokio::test(start_paused = true)]
+async fn stable_is_restored_soon_though_the_store_hangs() {
+    let mut spec = plain().spec().clone();
+    spec.promotion.how = How::InPlace;
+    spec.promotion.after = vec!["ship".parse().unwrap()];
+    spec.gates.insert("ship".parse().unwrap(), GateSpec::approval());
+    let (store, versions) = (Store::default(), MemoryWorkload::new());
+    let handle = Driver::builder(Policy::from_spec(spec).unwrap())
+        .router(MemoryRouter::new())
+        .store(store.clone())
+        .workload(versions.clone())
+        .start(id("shop-1"))
+        .await
+        .unwrap();
+    until(&handle, |status| status.phase == "closing").await;
+    assert!(versions.stable_is_new());
+    store.writing.set(Kind::Hangs);
+    let mut asked = tokio::task::JoinSet::new();
+    let paused = handle.clone();
+    asked.spawn(async move { paused.pause(&ana()).await });
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let aborted = handle.clone();
+    asked.spawn(async move { aborted.abort("bad", &ana()).await });
+    tokio::time::sleep(s(3)).await;
+    assert!(!versions.stable_is_new(), "{:?}", versions.calls());
 }

@@ -342,6 +342,40 @@ fn checks_that_can_never_fail() {
         "checks[0].below",
         "can never fail",
     )]);
+    each_check_is_refused(&[
+        ("any: [{ metric: cpu, above: 1, for: 21m }]", "checks[0].for", "looks at 21 min"),
+        (
+            "all: [{ metric: cpu, above: 1 }, { metric: pool, above: 1, for: 21m }]",
+            "checks[0].for",
+            "looks at 21 min",
+        ),
+        ("not: { metric: cpu, above: 1, for: 21m }", "checks[0].for", "looks at 21 min"),
+        (
+            "not: { any: [{ metric: cpu, above: 1 }, { metric: pool, above: 1, for: 21m }] }",
+            "checks[0].for",
+            "looks at 21 min",
+        ),
+    ]);
+    let health = "metrics: { health: { score: { latency.p50: 1, latency.p95: 1 } } }\nchecks: [";
+    each_is_refused(&[(
+        &format!("{health}{{ name: it, metric: health, below: 50%, from: 100% }}]"),
+        "checks[0]",
+        "no stage from 100% on in which both sides have traffic",
+    )]);
+    let health = "metrics: { health: { score: { latency.p50: 1, latency.p95: 1 } } }";
+    let pass = "stages: [{ weight: 100%, hold: 1h, pass: { health: \">= 50%\" } }]";
+    each_is_refused(&[(
+        &format!("{health}\n{pass}"),
+        "stages[0].pass.health",
+        "every part of `health` compares with stable",
+    )]);
+    for fine in [
+        "any: [{ metric: cpu, above: 1 }, { metric: pool, above: 1, for: 21m }]",
+        "not: { all: [{ metric: cpu, above: 1 }, { metric: pool, above: 1, for: 21m }] }",
+    ] {
+        let text = format!("version: 1\nname: a\n{STAGES}checks: [{{ name: it, {fine} }}]\n");
+        Policy::from_yaml(&text).unwrap();
+    }
     for fine in ["for: 20m", "failures: 79", "failures_in_a_row: 3, every: 5m", "delay: 19m"] {
         let text = format!(
             "version: 1\nname: a\n{STAGES}checks: [{{ name: it, metric: cpu, above: 1, {fine} }}]\n"
@@ -381,6 +415,21 @@ fn gates() {
             "at each look",
         ),
     ]);
+}
+
+#[test]
+fn a_number_where_a_text_is_meant() {
+    each_is_refused(&[
+        ("header: { x-version: 1.10 }", "header.x-version", "is the number 1.1"),
+        ("header: { x-num: 12345678901234567890 }", "header.x-num", "is the number"),
+        ("header: { 0755: a }", "header", "is the number 755"),
+        ("audience: { by: 1.0 }", "audience.by", "is the number 1"),
+        ("checks: [{ name: 7, metric: cpu, above: 1 }]", "checks[0].name", "is the number 7"),
+    ]);
+    let header = "header: { x-version: \"1.10\", x-oct: '0755' }";
+    let policy = Policy::from_yaml(&format!("version: 1\nname: a\n{STAGES}{header}\n")).unwrap();
+    let texts: Vec<_> = policy.spec().header.values().map(String::as_str).collect();
+    assert_eq!(texts, ["0755", "1.10"]);
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use canary_core::policy::Drift;
 use canary_core::record::{Content, Judgement, Outcome, Ruling, Verdict};
-use canary_core::rollout::{Action, Effect, Event, Phase, Reply, Rollout, Snapshot, Waiting};
+use canary_core::rollout::{
+    Action, Command, CommandKind, Effect, Event, Phase, Reply, Rollout, Snapshot, Waiting,
+};
 use canary_core::value::{Side, Split, Timestamp, Traffic, Weight};
 
 use crate::world::World;
@@ -26,6 +28,8 @@ pub(crate) struct Book {
     declared: Option<Weight>,
     /// How the router took the traffic on last, as the machine was told.
     accepted: Split,
+    /// What a person has said to put back.
+    said: Option<Traffic>,
     /// How much live time that was not paused each stage has had.
     live: BTreeMap<usize, Duration>,
     /// Whether a promotion in place may have begun.
@@ -98,6 +102,7 @@ impl Book {
             && applied.accepted == *traffic
         {
             self.accepted = traffic.split();
+            self.said = None;
         }
     }
 
@@ -113,6 +118,7 @@ impl Book {
 
     pub(crate) fn check(world: &mut World, before: &Rollout, event: &Event, effects: &[Effect]) {
         world.book.take_in(before, &world.rollout);
+        world.book.listen(before, event);
         let book = &world.book;
         book.way_back(world, before, event, effects);
         for effect in effects {
@@ -123,6 +129,7 @@ impl Book {
             }
         }
         book.hold(world, before, event);
+        stands(world, effects);
         book.leave(world, before, event);
         ends(world, before, effects);
     }
@@ -147,6 +154,18 @@ impl Book {
         if matches!(after.phase(), Phase::Promoting { .. }) {
             self.no_return = true;
         }
+    }
+
+    /// A person resumes what somebody else's change has paused.
+    fn listen(&mut self, before: &Rollout, event: &Event) {
+        let Event::Command(Command { kind: CommandKind::Resume, .. }) = event else { return };
+        let paused = before.status(before.report().started).paused;
+        let drifted =
+            before.report().timeline.iter().rev().find_map(|record| match &record.content {
+                Content::Drifted { expected, then: Drift::Pause, .. } => Some(expected.clone()),
+                _ => None,
+            });
+        self.said = drifted.filter(|_| paused).or(self.said.take());
     }
 
     /// Rule 1: the way back waits for nothing but the router.
@@ -210,7 +229,8 @@ impl Book {
         );
         let splits = [split, rollout.traffic().split()];
         let judged = splits.iter().all(|split| world.plan.is_measured_at(*split));
-        if judged && !forced {
+        let said = self.said.as_ref().is_some_and(|said| traffic.is_within(said));
+        if judged && !forced && !said {
             let seen = self.verdict.unwrap_or_else(|| {
                 panic!("rule 2: {traffic} without any verdict: {}", story(rollout))
             });
@@ -278,6 +298,20 @@ impl Book {
 fn effects_of(snapshot: &Snapshot) -> u64 {
     let json = serde_json::to_value(snapshot).unwrap();
     json["state"]["ledger"]["next_effect"].as_u64().unwrap()
+}
+
+/// Rule 2: while paused, no raise is under way either, begun before or not.
+fn stands(world: &World, effects: &[Effect]) {
+    if !world.rollout.status(world.now).paused {
+        return;
+    }
+    let gone =
+        |id| effects.iter().any(|e| matches!(e, Effect::Cancel(cancelled) if *cancelled == id));
+    for (call, action) in &world.open {
+        let Action::Route { traffic, at: Some(_) } = action else { continue };
+        let raises = !traffic.is_within(world.rollout.traffic());
+        assert!(!raises || gone(call.id), "rule 2: {action} is under way while paused");
+    }
 }
 
 /// What has traffic is never changed or removed.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use canary_core::policy::{Drift, How};
+use canary_core::policy::{Drift, How, Then};
 use canary_core::record::{Content, Outcome, Reason};
 use canary_core::rollout::{Action, Answer, CommandKind, Effect, Event, Phase};
-use canary_core::value::{Side, StageRef, Traffic, Weight};
+use canary_core::value::{FailureKind, Side, StageRef, Traffic, Weight};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
@@ -121,6 +121,58 @@ proptest! {
                 break;
             }
         }
+    }
+
+    /// Rule 5: what is decided comes to its end though the route is gone for good, and a canary that had traffic is
+    /// called stuck.
+    #[test]
+    fn a_route_that_is_gone_keeps_nothing_that_is_decided(
+        plan in plans(),
+        flow in 0_u8..120,
+        aborts in any::<bool>(),
+        kind in proptest::sample::select(vec![
+            FailureKind::NotFound,
+            FailureKind::Denied,
+            FailureKind::Invalid,
+            FailureKind::Unsupported,
+        ]),
+    ) {
+        let mut world = after(&plan, &[Move::Flow(flow)]);
+        world.fair = true;
+        if aborts {
+            world.abort();
+            Move::Flow(12).make(&mut world);
+        }
+        world.gone = Some(kind);
+        let stuck = |world: &World| world.rollout.status(world.now).stuck;
+        for _ in 0..3_000 {
+            if world.rollout.is_settled() || stuck(&world) {
+                break;
+            }
+            prop_assert!(world.go_on());
+        }
+        let status = world.rollout.status(world.now);
+        prop_assert!(world.rollout.is_settled() || stuck(&world), "{status}: {:?}", world.rollout.phase());
+    }
+
+    /// Rule 5: what stands for good says so: a version that never takes the other's place or never goes, and a source that
+    /// never has anything newer, where the policy bears no silence.
+    #[test]
+    fn nothing_stands_in_silence(plan in plans(), flow in 0_u8..60, wedged in any::<bool>()) {
+        let mut world = after(&plan, &[Move::Flow(flow)]);
+        (world.fair, world.wedged, world.behind) = (true, wedged, !wedged);
+        let stalled = |world: &World| {
+            world.rollout.report().timeline.iter().any(|r| matches!(r.content, Content::Stalled { .. }))
+        };
+        for _ in 0..800 {
+            if world.rollout.is_settled() {
+                break;
+            }
+            prop_assert!(world.go_on());
+        }
+        let bears = world.behind && plan.spec.no_data.then == Then::Hold;
+        let told = world.rollout.is_settled() || stalled(&world) || bears;
+        prop_assert!(told, "{}: {:?}", world.rollout.status(world.now), world.rollout.phase());
     }
 
     /// Rule 1: a store that is down does not keep the canary where it is.

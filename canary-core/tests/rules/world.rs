@@ -114,6 +114,12 @@ pub(crate) struct World {
     pub(crate) journal: Vec<(Event, Timestamp)>,
     /// Whether nothing bad happens any more.
     pub(crate) fair: bool,
+    /// How every call to the router fails, where the route is gone for good.
+    pub(crate) gone: Option<FailureKind>,
+    /// Whether no version can be replaced or removed any more.
+    pub(crate) wedged: bool,
+    /// Whether the source never has anything newer any more.
+    pub(crate) behind: bool,
     /// The process dies after this many further effects.
     pub(crate) dies_after: Option<usize>,
     /// Whether the save that was under way then had landed.
@@ -153,6 +159,9 @@ impl World {
             book: Book::default(),
             journal: Vec::new(),
             fair: false,
+            gone: None,
+            wedged: false,
+            behind: false,
             dies_after: None,
             dies_landed: false,
             commands: 0,
@@ -280,7 +289,13 @@ impl World {
             let late = std::mem::take(&mut self.open);
             assert!(late.iter().all(|(_, a)| reads(a)), "rule 3: {late:?}");
             let (plan, now) = (self.plan.clone(), self.now);
-            *self = Self { now, fair: self.fair, commands: self.commands, ..Self::start(&plan) };
+            *self = Self {
+                now,
+                fair: self.fair,
+                gone: self.gone,
+                commands: self.commands,
+                ..Self::start(&plan)
+            };
             return;
         };
         let text = serde_json::to_string(&stored).unwrap();
@@ -302,7 +317,9 @@ impl World {
             return;
         }
         let (call, action) = self.open.remove(index % self.open.len());
-        let reply = match manner {
+        let routes = matches!(action, Action::Route { .. } | Action::Observe | Action::Release);
+        let gone = self.gone.filter(|_| routes).map(Manner::Fails);
+        let reply = match gone.as_ref().unwrap_or(manner) {
             Manner::Well => self.do_it(&call, &action),
             Manner::Fails(kind) => action.failed(failure(*kind)),
             Manner::Lost => {
@@ -338,10 +355,16 @@ impl World {
             }
             Action::Observe => Reply::Observed(Ok(self.route.observed())),
             Action::Release => Reply::Released(Ok(())),
+            Action::Measure { queries, .. } if self.behind => {
+                Reply::Measured(queries.iter().map(|q| Ok(Measured::pending(q.after))).collect())
+            }
             Action::Measure { queries, until } => {
                 let weight = self.rollout.weight();
                 let bad = !self.fair && self.plan.bad_from.is_some_and(|from| weight >= from);
                 Reply::Measured(queries.iter().map(|q| Ok(sees(q, *until, bad))).collect())
+            }
+            Action::Promote { .. } | Action::Retire { .. } if self.wedged => {
+                Reply::Progressed(Ok(Progress::Wait { why: "no image".to_owned() }))
             }
             Action::AskGate { context } => Reply::Decided(Ok(
                 if !self.fair && self.plan.closed.as_ref() == Some(&context.gate) {

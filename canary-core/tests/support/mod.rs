@@ -185,6 +185,10 @@ impl Bench {
         self.reply("gate", |_| Reply::Decided(Ok(decision)))
     }
 
+    pub(crate) fn gate_fails(&mut self, kind: FailureKind) -> Vec<String> {
+        self.reply("gate", |_| Reply::Decided(Err(Failure::new(kind, "no luck"))))
+    }
+
     pub(crate) fn ready(&mut self, readiness: Readiness) -> Vec<String> {
         self.reply("make the canary ready", |_| Reply::Prepared(Ok(readiness)))
     }

@@ -43,3 +43,15 @@ fn what_is_not_known_is_not_said() {
         assert!(text.contains(said), "{text}");
     }
 }
+
+#[test]
+fn ratios_are_written_with_what_is_known_of_them() {
+    for (lower, upper, estimate, written) in [
+        (0.4, Some(3.1), Some(1.2), "1.2 (0.4 – 3.1)"),
+        (2.5, None, Some(4.0), "4 (at least 2.5)"),
+        (2.5, None, None, "at least 2.5"),
+        (0.0, None, None, "unknown"),
+    ] {
+        assert_eq!(RatioBounds { lower, upper, estimate }.to_string(), written);
+    }
+}

@@ -130,3 +130,6 @@ fn few(mean: f64, theta: f64, mut tell: impl FnMut(f64, f64, f64)) {
         ln_poisson += libm::log(mean / bad);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,6 +47,15 @@ fn some_looks_are_needed_however_bad_the_canary_is() {
     }
 }
 
+#[test]
+fn the_ratio_that_is_still_well_costs_looks_too() {
+    // At 20 % and twice stable's rate the canary's share of the errors is a third: looks of ln 3, and of 1.5. Of four
+    // of them the mean odds are (81 + e⁶) / 2, of three (27 + e^4.5) / 2.
+    let traffic = StageTraffic::new(0.2, 0.001, 1e6, EVERY);
+    let broken = traffic.needed(&limits(2.0, Duration::ZERO), 1000.0).unwrap();
+    assert_eq!(broken.looks, 4);
+}
+
 /// Draws one look, by a generator of Marsaglia's.
 pub(super) fn drawn(traffic: &StageTraffic, times: f64, random: &mut u64) -> BySide<Counts> {
     let mut poisson = |mean: f64| {

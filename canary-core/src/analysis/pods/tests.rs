@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::analysis::Starts;
-use crate::analysis::fixtures::{counts, tick};
+use crate::analysis::fixtures::{close, counts, tick};
 
 fn limits() -> EvidenceLimits {
     EvidenceLimits::new(1.25, 0.01, Starts::over(Duration::from_secs(1800))).unwrap()
@@ -69,6 +69,21 @@ fn one_bad_pod_is_named() {
         assert_eq!(one.name.as_deref(), Some(&*format!("pod-{}", pods / 2)));
         assert!(!one.others.convicted && (one.share - 1.0 / pods as f64).abs() < 1e-12);
     }
+}
+
+/// Only pods' own errors tell them apart: the bet is that each error falls on a pod as its requests do, or so many
+/// times as often.
+#[test]
+fn how_far_a_pod_is_apart_is_the_likelihood_of_its_errors() {
+    let seen = run(&[vec![9, 1, 0], vec![4, 0, 2]]);
+    let of = |times: f64| {
+        let share = times / (times + 2.0);
+        let as_often: f64 = 1.0 / 3.0;
+        let (own, others) = ((share / as_often).ln(), ((1.0 - share) / (1.0 - as_often)).ln());
+        (13.0 * own + 3.0 * others).exp()
+    };
+    let mean = RATIOS.map(of).iter().sum::<f64>() / 8.0;
+    close(seen.pods.pods[0].part.ln_apart(), mean.ln());
 }
 
 #[test]

@@ -158,6 +158,20 @@ proptest! {
     }
 }
 
+#[test]
+fn a_stored_sequence_has_requests_and_errors_in_each_cell() {
+    let sound = serde_json::to_value(gathered(&STREAM)).unwrap();
+    assert!(serde_json::from_value::<RatioSequence>(sound.clone()).is_ok());
+    for field in ["w", "rest", "bad"] {
+        for number in [0.0, -1.0] {
+            let mut spoilt = sound.clone();
+            spoilt["cells"][0][field] = number.into();
+            let refused = serde_json::from_value::<RatioSequence>(spoilt).unwrap_err().to_string();
+            assert!(refused.contains("requests and errors"), "{field} {number}: {refused}");
+        }
+    }
+}
+
 fn misses(sequence: &RatioSequence, alpha: f64, ln_ratio: f64) -> bool {
     let bounds = sequence.bounds(alpha);
     let ratio = ln_ratio.exp();

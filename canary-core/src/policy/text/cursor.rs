@@ -90,6 +90,11 @@ impl<'a> Fields<'a> {
         let mut texts = BTreeMap::new();
         for (key, value) in self.entries {
             let name = key.key();
+            if let Err(expected) = scalar::text(key) {
+                let message = format!("a name is {}", key.describe());
+                problems.push(Problem::new(self.here(), message, format!("expected {expected}")));
+                continue;
+            }
             match scalar::text(value) {
                 Ok(text) => _ = texts.insert(name, text),
                 Err(expected) => problems.push(Problem::new(

@@ -117,7 +117,7 @@ fn in_unit(node: &Node, unit: Unit) -> Option<f64> {
 pub(super) fn metric(node: &Node) -> Result<Metric, Expected> {
     let expected = "error_rate, success_rate, request_rate, latency.p50 to latency.p99.9, \
                     or a name that the metric source knows";
-    text(node).and_then(|text| text.parse().map_err(|_| expected))
+    text(node).ok().and_then(|text| text.parse().ok()).ok_or(expected)
 }
 
 pub(super) fn evident(node: &Node) -> Result<Evident, Expected> {
@@ -171,7 +171,8 @@ pub(super) fn switch(node: &Node) -> Result<bool, Expected> {
 pub(super) fn text(node: &Node) -> Result<String, Expected> {
     match &node.value {
         Value::Text(text) => Ok(text.clone()),
-        Value::Number(value) => Ok(value.to_string()),
+        // What was written is not known any more: `1.10` and `0755` are numbers that look otherwise.
+        Value::Number(_) => Err("a text: write a number in quotes"),
         _ => Err("a text"),
     }
 }

@@ -93,7 +93,7 @@ fn judged_anywhere(path: &str, check: &Check, spec: &PolicySpec, found: &mut Fou
     let name = &check.name;
     let plan = Applies::of(check, spec);
     if plan.nowhere {
-        let compares = check.kind.compares();
+        let compares = !spec.judges_alone(&check.kind);
         let what = if compares { "both sides have" } else { "the canary has" };
         let from = match check.from {
             Weight::ZERO => String::new(),
@@ -138,7 +138,7 @@ impl Applies {
     fn of(check: &Check, spec: &PolicySpec) -> Self {
         let mut applies = Self { nowhere: true, held_ms: Some(0) };
         for (i, stage) in spec.stages.iter().enumerate() {
-            if check.applies_at(stage.split()) {
+            if spec.judges_at(check, stage.split()) {
                 applies.nowhere = false;
                 // A gate may take any time.
                 let next = spec.stages.get(i + 1);
@@ -148,7 +148,7 @@ impl Applies {
                 applies.add(stage, gated);
             }
         }
-        if check.applies_at(Weight::FULL.into()) {
+        if spec.judges_at(check, Weight::FULL.into()) {
             applies.hold(spec.promotion.keep_old_ms);
         }
         applies

@@ -109,6 +109,13 @@ fn pass(path: &str, stage: &Stage, spec: &PolicySpec, found: &mut Found) {
     }
     for limit in &stage.pass.limits {
         let path = format!("{path}.pass.{}", limit.metric);
+        if spec.compares(&limit.metric) && !stage.split().is_mixed() {
+            found.add(
+                &*path,
+                format!("{owner} cannot be passed: every part of `{}` compares with stable, which has no traffic there", limit.metric),
+                "move it to a stage between 0% and 100%, or give a part limits in numbers",
+            );
+        }
         absolute((&path, &owner), &limit.metric, limit.limit, spec, found);
     }
 }

@@ -79,13 +79,15 @@ impl Plan {
     fn node(&mut self, policy: &Policy, owner: Owner<'_>, kind: &CheckKind) -> Node {
         match kind {
             CheckKind::Threshold { metric, comparison, limit, for_ms, samples } => {
+                let compares = kind.compares() || policy.spec().compares(metric);
                 let metered = Metered {
-                    read: self.read_lasting(policy, owner, metric, (*for_ms, kind.compares())),
+                    read: self.read_lasting(policy, owner, metric, (*for_ms, compares)),
                     metric: metric.clone(),
                     comparison: *comparison,
                     limit: *limit,
                     for_ms: *for_ms,
                     samples: *samples,
+                    compares,
                 };
                 Node::Metered(metered)
             }
@@ -235,6 +237,7 @@ impl Plan {
             limit: Limit::Absolute(limit.limit),
             for_ms: 0,
             samples: 0,
+            compares: policy.spec().compares(&limit.metric),
             read: self.read(policy, &limit.metric, &mut |plan, track| {
                 plan.need(track, NeededBy::Stage(i), Weight::BASIS_POINT, false);
                 plan.summed[track] = true;

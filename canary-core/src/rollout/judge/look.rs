@@ -181,15 +181,23 @@ impl Judge {
         Judged { judgement, observed, guilty, asks }
     }
 
+    /// Collects what the source remarks, each once: several signals may have the same to say.
     fn notes(&self, (answers, states): Answered<'_>) -> Vec<String> {
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = Vec::new();
         for (i, track) in self.tracks.iter().enumerate() {
-            match said(answers, states, i) {
-                Said::Fresh(measured) => notes.extend(measured.notes.iter().cloned()),
-                Said::Failed(failure) if i == 0 => {
-                    notes.push(format!("{}: {failure}", track.query.signal));
+            let said = match (said(answers, states, i), answers.get(i)) {
+                (Said::Fresh(measured), _) => measured.notes.clone(),
+                // Why there is nothing newer yet.
+                (Said::Pending, Some(Ok(measured))) => measured.notes.clone(),
+                (Said::Failed(failure), _) if i == 0 => {
+                    vec![format!("{}: {failure}", track.query.signal)]
                 }
-                Said::Failed(_) | Said::Pending => {}
+                (Said::Failed(_) | Said::Pending, _) => Vec::new(),
+            };
+            for note in said {
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
             }
         }
         notes

@@ -16,8 +16,8 @@ pub(super) struct Memory {
     first: Option<Timestamp>,
     /// When it last came to something at this weight, for a check that is looked at less often.
     looked: Option<Timestamp>,
-    /// What that was; it stands until the next look.
-    found: Option<(Verdict, Finding)>,
+    /// What that was; it stands until the next look. Boxed, since it is large and most checks are looked at each time.
+    found: Option<Box<(Verdict, Finding)>>,
     /// Whether what was gathered for it has been judged, so that it is gathered anew.
     pub(super) gathers_anew: bool,
     failures: u32,
@@ -27,6 +27,9 @@ pub(super) struct Memory {
     silent_since: Option<Timestamp>,
     /// Since when its source has answered with errors.
     failing_since: Option<Timestamp>,
+    /// Since when its source has answered that there is nothing newer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pending_since: Option<Timestamp>,
     /// What it last led to at this weight; it stands while there is nothing newer.
     standing: Option<Ruling>,
     /// Whether a person lets it only warn for the rest of the stage.
@@ -41,6 +44,8 @@ pub(super) struct Rules {
     pub(super) tolerance: Tolerance,
     pub(super) no_data: Patience,
     pub(super) errors: Patience,
+    /// How far behind the source may be before having nothing newer is silence.
+    pub(super) lag: Duration,
     /// What too little to judge leads to.
     pub(super) unclear: Ruling,
 }
@@ -71,6 +76,7 @@ impl Rules {
             tolerance: check.tolerance,
             no_data: check.no_data.unwrap_or(policy.no_data()),
             errors: check.errors.unwrap_or(policy.errors()),
+            lag: policy.lag(),
             unclear: match check.kind {
                 CheckKind::AsGoodAsStable { unclear: Unclear::GoOn, .. } => Ruling::GoOn,
                 CheckKind::AsGoodAsStable { unclear: Unclear::Ask, .. } => Ruling::Ask,
@@ -86,6 +92,7 @@ impl Rules {
             tolerance: Tolerance::default(),
             no_data: policy.no_data(),
             errors: policy.errors(),
+            lag: policy.lag(),
             unclear: Ruling::Hold,
         }
     }
@@ -105,7 +112,7 @@ impl Memory {
     /// Returns what stands until the next look is due, for a check that is looked at less often.
     pub(super) fn stands(&self, check: &Check, now: Timestamp) -> Option<&(Verdict, Finding)> {
         let (every, looked) = (check.every_ms?, self.looked?);
-        if lasts(millis(now.since(looked)), every) { None } else { self.found.as_ref() }
+        if lasts(millis(now.since(looked)), every) { None } else { self.found.as_deref() }
     }
 
     /// Remembers a look, if it came to anything; otherwise it is made up for soon.
@@ -116,7 +123,7 @@ impl Memory {
         );
         if check.every_ms.is_some() && said {
             self.looked = Some(now);
-            self.found = Some((found.0, found.1.clone()));
+            self.found = Some(Box::new((found.0, found.1.clone())));
             // Too few requests are gathered on until they are enough.
             self.gathers_anew = found.0 != Verdict::Inconclusive;
         }
@@ -128,12 +135,13 @@ impl Memory {
         self.standing = None;
         self.silent_since = None;
         self.failing_since = None;
+        self.pending_since = None;
     }
 
     /// Nothing could be looked at for this time: it counts neither as silence nor towards the delay.
     pub(super) fn stood_for(&mut self, time: Duration, now: Timestamp) {
-        let since = [&mut self.first, &mut self.silent_since, &mut self.failing_since];
-        for since in since.into_iter().flatten() {
+        let lacks = [&mut self.silent_since, &mut self.failing_since, &mut self.pending_since];
+        for since in [&mut self.first].into_iter().chain(lacks).flatten() {
             *since = (*since + time).min(now);
         }
     }
@@ -172,7 +180,7 @@ impl Memory {
             return Consequence { ruling: Ruling::GoOn, then, borne, passes_left, lack: None };
         }
         let ruling = self.standing.unwrap_or(Ruling::Wait);
-        if self.silent_since.is_none() && self.failing_since.is_none() {
+        if !self.lacks() {
             return Consequence { ruling, then, borne, passes_left, lack: None };
         }
         let (worst, lack) = self.impatience(rules, now);
@@ -196,26 +204,34 @@ impl Memory {
         }
     }
 
-    /// Follows how long nothing could be said. Only data ends silence: an error, or nothing newer, says nothing.
-    const fn watch(&mut self, verdict: Verdict, now: Timestamp) {
+    /// Follows how long nothing could be said. Only data ends silence: an error, or nothing newer, says nothing. Any
+    /// answer ends a row of errors.
+    fn watch(&mut self, verdict: Verdict, now: Timestamp) {
         match verdict {
             Verdict::NoData => {
                 self.failing_since = None;
-                if self.silent_since.is_none() {
-                    self.silent_since = Some(now);
-                }
+                self.pending_since = None;
+                self.silent_since.get_or_insert(now);
             }
             Verdict::Error => {
-                if self.failing_since.is_none() {
-                    self.failing_since = Some(now);
-                }
+                self.pending_since = None;
+                self.failing_since.get_or_insert(now);
             }
-            Verdict::Pending => {}
+            Verdict::Pending => {
+                self.failing_since = None;
+                self.pending_since.get_or_insert(now);
+            }
             Verdict::Pass | Verdict::Fail | Verdict::Inconclusive | Verdict::NotApplicable => {
                 self.silent_since = None;
                 self.failing_since = None;
+                self.pending_since = None;
             }
         }
+    }
+
+    /// Tells whether nothing newer could be said at the last look.
+    const fn lacks(&self) -> bool {
+        self.silent_since.is_some() || self.failing_since.is_some() || self.pending_since.is_some()
     }
 
     /// Returns what failing does now, and whether a failure is borne: then it does one thing less.
@@ -244,7 +260,11 @@ impl Memory {
 
     /// Returns what comes of a lack that was borne for long enough.
     fn impatience(&self, rules: &Rules, now: Timestamp) -> (Ruling, Option<Lack>) {
-        let silence = ran_out(self.silent_since, rules.no_data, now);
+        // A source that is behind for longer than it may be says as little as one that knows nothing.
+        let behind =
+            self.pending_since.map(|since| since + rules.lag).filter(|since| *since <= now);
+        let silent_since = self.silent_since.into_iter().chain(behind).min();
+        let silence = ran_out(silent_since, rules.no_data, now);
         let errors = ran_out(self.failing_since, rules.errors, now);
         let worst = |lack: &Option<(Ruling, u64)>| lack.map_or(Ruling::GoOn, |(ruling, _)| ruling);
         let taken_back = |lack: Option<(Ruling, u64)>| {

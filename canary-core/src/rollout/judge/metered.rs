@@ -89,7 +89,7 @@ fn score(sight: &Sight<'_>, parts: &[(ScorePart, Place)]) -> Seen {
         // Where the plan gives stable no traffic, the last requests under way are nothing to compare with.
         let stable = read(Side::Stable).filter(|_| sight.split.is_mixed());
         let canary = read(Side::Canary);
-        let left_out = is_relative(part) && stable.is_none();
+        let left_out = part.compares() && stable.is_none();
         known &= left_out || canary.is_some();
         let graded = canary.and_then(|value| grade_of(part, value, stable));
         canaries.extend(graded.map(|grade| (grade, part.weight)));
@@ -102,10 +102,6 @@ fn score(sight: &Sight<'_>, parts: &[(ScorePart, Place)]) -> Seen {
     }
     let canary = if known { health_score(canaries) } else { None };
     Seen { canary, stable: health_score(stables), over_ms, requests, parts: Some(told) }
-}
-
-const fn is_relative(part: &ScorePart) -> bool {
-    matches!(part.good, Limit::TimesStable(_)) || matches!(part.bad, Limit::TimesStable(_))
 }
 
 /// Grades one side's number of a part; `None` where the part is left out: stable has no traffic to compare with.
@@ -124,7 +120,7 @@ fn lack(sight: &Sight<'_>, metered: &Metered) -> Option<(Verdict, Finding)> {
         Read::One(place) => lack_of(sight, &metered.metric, *place, relative),
         Read::Score(parts) => {
             let lack = |(part, place): &(ScorePart, Place)| {
-                let compares = (relative || is_relative(part)) && sight.split.is_mixed();
+                let compares = (relative || part.compares()) && sight.split.is_mixed();
                 lack_of(sight, &part.metric, *place, compares)
             };
             parts.iter().filter_map(lack).max_by_key(|(verdict, _)| gravity(*verdict))

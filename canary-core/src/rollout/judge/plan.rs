@@ -87,6 +87,8 @@ pub(super) struct Metered {
     pub(super) limit: Limit,
     pub(super) for_ms: u64,
     pub(super) samples: u64,
+    /// Whether it says anything only beside stable.
+    pub(super) compares: bool,
     pub(super) read: Read,
 }
 
@@ -192,13 +194,6 @@ pub(super) enum NeededBy {
     HardLimit,
     Check(usize),
     Stage(usize),
-}
-
-impl Metered {
-    /// Tells whether it looks at stable too.
-    pub(super) const fn compares(&self) -> bool {
-        matches!(self.limit, Limit::TimesStable(_))
-    }
 }
 
 impl Need {

@@ -67,7 +67,7 @@ impl<'a> Sight<'a> {
     pub(super) fn judge(&self, node: &Node, negated: bool) -> (Verdict, Finding) {
         const NOT_APPLICABLE: (Verdict, Finding) = (Verdict::NotApplicable, Finding::Nothing);
         match node {
-            Node::Metered(metered) if !self.applies(metered.compares()) => NOT_APPLICABLE,
+            Node::Metered(metered) if !self.applies(metered.compares) => NOT_APPLICABLE,
             Node::Metered(metered) => metered::judge(self, metered, negated),
             Node::Objective(_) if !self.applies(false) => NOT_APPLICABLE,
             Node::Objective(i) => counted::objective(self, *i),

@@ -44,6 +44,11 @@ fn a_plan_of_one_stage_is_that_stage() {
 }
 
 #[test]
+fn a_plan_tells_which_ratio_is_still_well() {
+    assert_eq!(plan(&[(5, 60)], &errors()).ratio(), 1.25);
+}
+
+#[test]
 fn stages_add_up_where_the_check_applies() {
     let stages = [(1, 15), (10, 30), (50, 60)];
     let all = plan(&stages, &errors());

@@ -71,6 +71,34 @@ fn only_data_ends_silence() {
 }
 
 #[test]
+fn an_answer_ends_a_row_of_errors_though_it_has_nothing_newer() {
+    let mut spec = spec(vec![errors()]);
+    spec.errors = Patience::new(LONG, Then::RollBack);
+    let mut bench = Bench::with(spec);
+    let _ = broken(&mut bench);
+    for _ in 0..4 {
+        let judged = bench.pending();
+        assert!(judged.guilty.is_none(), "{judged:?}");
+        assert_eq!(ruling(&judged), Ruling::Hold, "what was known before stands");
+    }
+    let judged = broken(&mut bench);
+    assert!(judged.guilty.is_none(), "{judged:?}");
+}
+
+#[test]
+fn nothing_newer_is_silence_once_the_source_is_behind_for_longer_than_it_may_be() {
+    for (patience, looks) in [(Duration::ZERO, 3), (LONG, 6)] {
+        let mut spec = spec(vec![errors()]);
+        spec.lag_ms = 20_000;
+        spec.no_data = Patience::new(patience, Then::RollBack);
+        let mut bench = Bench::with(spec);
+        let _ = bench.failing(0);
+        let guilty = (1..=9).find(|_| bench.pending().guilty.is_some());
+        assert_eq!(guilty, Some(looks), "{patience:?}");
+    }
+}
+
+#[test]
 fn a_check_has_a_patience_of_its_own() {
     let quick = Patience::new(Duration::ZERO, Then::RollBack);
     let mut bench = Bench::of(
@@ -173,4 +201,14 @@ fn it_is_said_which_side_is_silent() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn why_there_is_nothing_newer_yet_is_told_once() {
+    let mut bench = Bench::of(vec![errors(), Check::above("slow", "latency.p95", 100.0)]);
+    let judged = bench.look_at(|_, window| {
+        Ok(Measured::pending(window.after).note("canary: scraped once so far"))
+    });
+    assert_eq!(judged.judgement.notes, ["canary: scraped once so far"]);
+    assert_eq!((verdict(&judged, "errors"), ruling(&judged)), (Verdict::Pending, Ruling::Wait));
 }

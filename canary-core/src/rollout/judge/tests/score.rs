@@ -56,6 +56,21 @@ fn parts_that_compare_are_left_out_where_stable_has_no_traffic() {
 }
 
 #[test]
+fn a_score_of_parts_that_all_compare_does_not_apply_where_stable_has_no_traffic() {
+    let mut spec = with_score(Check::below("health", "health", 0.9));
+    let slow = ["latency.p50", "latency.p95"]
+        .map(|metric| ScorePart::usual(metric.parse().unwrap(), 50.0));
+    spec.metrics.insert("health".to_owned(), MetricSpec::Score(slow.into()));
+    let mut bench = Bench::with(spec);
+    let judged = look(&mut bench, 0, same());
+    assert_eq!((score(&judged), ruling(&judged)), (Some(1.0), Ruling::GoOn));
+    bench.enter(1);
+    let judged = look(&mut bench, 0, Ok((Reading::NoData, times(0, 0, 100))));
+    assert_eq!(verdict(&judged, "health"), Verdict::NotApplicable);
+    assert_eq!((ruling(&judged), judged.observed), (Ruling::GoOn, Some(INTERVAL)));
+}
+
+#[test]
 fn a_part_without_data_leaves_the_score_without() {
     let mut bench = Bench::with(with_score(Check::below("health", "health", 0.9)));
     for (latency, expected) in [
