@@ -12,7 +12,7 @@ use crate::http::Endpoint;
 use crate::increase::Increase;
 use crate::limits::Limits;
 use crate::preset::Preset;
-use crate::promql::{check_selector, check_value};
+use crate::promql::{Further, check_selector, check_value};
 use crate::source::{Ask, Counted, Of, Pace, Prometheus};
 use crate::template::{OWN_VARIABLES, Template, Variables};
 use crate::tracks::Labelling;
@@ -181,7 +181,10 @@ impl PrometheusBuilder {
                 return Err(BuildError::Twice(signal.to_string()));
             }
             let ask = match ask {
-                Draft::Counts(of) => Ask::Counts(Counted { of, pace: Pace::default() }),
+                Draft::Counts(of) => {
+                    let bad = told_apart(&of, &self.variables);
+                    Ask::Counts(Counted { of, bad, pace: Pace::default() })
+                }
                 Draft::Increase(increase) => Ask::Increase(increase),
                 Draft::Value(query) => Ask::Value(query),
             };
@@ -211,6 +214,15 @@ fn try_out(signal: &Signal, ask: &Draft, variables: &Variables) -> Result<(), Bu
     }
 }
 
+/// Says what tells bad requests from the rest, where that is the same for whatever rollout and side.
+fn told_apart(of: &Of, variables: &Variables) -> Option<Further> {
+    let Of::Requests { total, bad } = of else { return None };
+    let (total, bad) = (total.samples(variables).ok()?, bad.samples(variables).ok()?);
+    let mut further = total.iter().zip(&bad).map(|(total, bad)| Further::of(total, bad));
+    let first = further.next()??;
+    further.all(|other| other.as_ref() == Some(&first)).then_some(first)
+}
+
 /// Checks a query whose series are counted on each side; counting the same ones twice compares nothing.
 fn selector(template: &Template, variables: &Variables) -> Result<(), QueryProblem> {
     let sides = template.try_out(variables)?;
@@ -227,4 +239,29 @@ fn selector(template: &Template, variables: &Variables) -> Result<(), QueryProbl
 pub(crate) fn value(template: &Template, variables: &Variables) -> Result<(), QueryProblem> {
     let sides = template.try_out(variables)?;
     Side::BOTH.into_iter().try_for_each(|side| check_value(sides.get(side)))
+}
+
+#[cfg(all(test, feature = "promql"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_requests_are_told_apart_once_for_all_or_asked_for() {
+        let variant = BySide { stable: "v1".into(), canary: "v2".into() };
+        let variables = Variables { variant, ..Variables::default() };
+        let one_question = |bad: &str| {
+            let total = Template::new(r#"a{r="{{ rollout }}", v="{{ variant }}"}"#);
+            told_apart(&Of::Requests { total, bad: Template::new(bad) }, &variables).is_some()
+        };
+        assert!(one_question(r#"a{code=~"5..", v="{{ variant }}", r="{{ rollout }}"}"#));
+        for bad in [
+            r#"a{r="{{ rollout }}", v="{{ variant }}", w="{{ variant }}"}"#,
+            r#"a{r="{{ rollout }}", v="{{ variant }}", w="{{ rollout }}"}"#,
+            r#"a{r="{{ rollout }}", v="{{ variant }}", w="{{ window }}"}"#,
+            r#"errors{r="{{ rollout }}", v="{{ variant }}"}"#,
+            r#"a{v="{{ variant }}", code="500"}"#,
+        ] {
+            assert!(!one_question(bad), "{bad}");
+        }
+    }
 }

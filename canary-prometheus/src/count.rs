@@ -6,7 +6,7 @@ use std::sync::Arc;
 use canary_core::ports::PortError;
 use canary_core::value::{Buckets, BySide, Counts, Measured, PodCounts, Reading, Side, Window};
 
-use crate::delta::{self, Cover, Track};
+use crate::delta::{self, Cover, Track, Young};
 use crate::error::{in_context, invalid};
 use crate::fetch::{Fetch, Fetched};
 use crate::read::{self, LeftOut};
@@ -42,7 +42,7 @@ impl Known {
 
 /// Answers a query for counts of requests or of latency.
 pub(crate) async fn measure(fetch: &Fetch<'_>) -> Result<Measured, PortError> {
-    let Counted { of, pace } = fetch.ask;
+    let Counted { of, pace, .. } = fetch.ask;
     let BySide { stable, canary } = fetch.both(pace).await?;
     let labelling = &fetch.tick.source.labelling;
     let sides =
@@ -56,8 +56,9 @@ pub(crate) async fn measure(fetch: &Fetch<'_>) -> Result<Measured, PortError> {
     for side in Side::BOTH {
         notes.add(sides.get(side).remarks.iter().cloned());
     }
+    notes.tell_young(BySide::from_fn(|side| Young::of(main.get(side), fetch.window)));
     let measured = match delta::cover(fetch.window, main, &bad) {
-        Cover::Pending => return Ok(Measured::pending(fetch.window.after)),
+        Cover::Pending => Measured::pending(fetch.window.after),
         Cover::Nothing => Measured::new(fetch.window, Reading::NoData, Reading::NoData),
         Cover::Known(window) => {
             let mut read = |side| {

@@ -3,15 +3,15 @@
 use canary_core::ports::PortError;
 use canary_core::value::FailureKind;
 
-/// Tells why a source could not be built.
+/// Tells why a source or a gate could not be built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// The server's address is of no use.
     #[error("the server's address {0}; expected one such as `http://prometheus:9090`")]
     Address(String),
-    /// A variable bears a name that the source fills in itself.
-    #[error("the variable `{0}` is filled in by the source; choose another name for yours")]
+    /// A variable bears a name that is filled in for each rollout.
+    #[error("the variable `{0}` is filled in for each rollout; choose another name for yours")]
     ReservedVariable(String),
     /// One signal was given two queries.
     #[error("{0} is asked for by two queries; keep one")]
@@ -24,6 +24,14 @@ pub enum BuildError {
         /// What is wrong with it.
         problem: QueryProblem,
     },
+    /// A label has a name that is none.
+    #[error("`{0}` is no name of a label: letters, digits and `_`, no digit at its begin")]
+    Label(String),
+    /// An Alertmanager was to be asked for alerts that are pending.
+    #[error(
+        "an Alertmanager hears of an alert when it fires: ask Prometheus for those that are pending"
+    )]
+    Pending,
     /// A header has a name or a value that is none.
     #[error("the header `{0}` has a name or a value that is none")]
     Header(String),

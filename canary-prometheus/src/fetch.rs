@@ -9,7 +9,6 @@ use futures::future::try_join;
 use crate::api::answer::Data;
 use crate::delta;
 use crate::error::{in_context, invalid};
-use crate::promql;
 use crate::read::{self, Found, Seen};
 use crate::source::{Counted, Of, Pace};
 use crate::template::Template;
@@ -66,17 +65,18 @@ impl Fetch<'_> {
         let counters = |data| read::counters(data, after);
         match &self.ask.of {
             Of::Requests { total, bad } => {
-                let (total, bad) = (self.render(side, total)?, self.render(side, bad)?);
+                let total = self.render(side, total)?;
                 let name = |part| format!("requests ({part}) of {side}");
                 let (total_name, bad_name) = (name("total"), name("bad"));
                 let main = self.series(&total_name, &total, reach, counters);
                 // Usually the bad requests are known already: they are some of the series.
-                if let Some(is_bad) = promql::part_of(&total, &bad) {
+                if let Some(further) = &self.ask.bad {
                     let (main, remarks) = main.await?;
-                    let bad = main.series.iter().filter(|seen| is_bad(&seen.labels)).cloned();
+                    let bad = main.series.iter().filter(|seen| further.has(&seen.labels)).cloned();
                     let bad = Found { series: bad.collect(), ..Found::default() };
                     return Ok(Fetched { main, bad, remarks });
                 }
+                let bad = self.render(side, bad)?;
                 let bad = self.series(&bad_name, &bad, reach, counters);
                 let ((main, mut remarks), (bad, further)) = try_join(main, bad).await?;
                 remarks.extend(further);
@@ -113,9 +113,9 @@ impl Fetch<'_> {
 }
 
 impl Fetched {
-    /// Tells whether every series has a sample before the window.
+    /// Tells whether there are series, and every one has a sample before the window.
     fn begins_by(&self, window: Window) -> bool {
         let begins = |seen: &Seen| seen.samples.oldest().is_none_or(|at| at <= window.after);
-        self.main.series.iter().chain(&self.bad.series).all(begins)
+        !self.main.series.is_empty() && self.main.series.iter().chain(&self.bad.series).all(begins)
     }
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod alert;
 mod api;
 mod builder;
 mod count;
@@ -27,6 +28,7 @@ mod tick;
 mod tracks;
 mod union;
 
+pub use alert::{AlertGate, AlertGateBuilder};
 pub use builder::{LatencyUnit, PrometheusBuilder};
 pub use dashboard::dashboard;
 pub use error::{BuildError, QueryProblem};

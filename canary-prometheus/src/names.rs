@@ -1,4 +1,4 @@
-//! The names of the metrics of rollouts: what the exporter writes, and the rules and the dashboard read.
+//! The names of the metrics of rollouts, which the exporter writes and the rules and the dashboard read, and of an alert.
 
 /// The rollout's id, its policy and version, as labels; always 1.
 pub(crate) const INFO: &str = "canary_rollout_info";
@@ -42,3 +42,5 @@ pub(crate) const PROGRESSED: &str = "canary_rollout_progressed_timestamp_seconds
 pub(crate) const ENDED: &str = "canary_rollout_ended_timestamp_seconds";
 /// How long calls to ports take.
 pub(crate) const CALLS: &str = "canary_rollout_port_call_duration_seconds";
+/// The alert that repeats what the rollout itself and the other alerts say.
+pub(crate) const ROLLBACK_RECOMMENDED: &str = "CanaryAutomatedRollbackRecommended";

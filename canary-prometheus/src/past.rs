@@ -2,7 +2,8 @@
 //!
 //! A look back differs from a live one in one thing only: where the samples come from. They are fetched for many looks at
 //! once, and each look is shown what the server would have shown it then. What is counted, and up to where, is left to
-//! the same code.
+//! the same code. And where a live look leaves a failure to the rollout, a look back that is midway tries again what may
+//! pass: nobody decides on it, and what was read before would be lost.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,7 @@ use canary_core::value::{
     millis,
 };
 use futures::future::{FutureExt, join_all};
+use tokio::time::sleep;
 
 use crate::api::answer::{Answer, Data, Instant, Series};
 use crate::delta::LINK;
@@ -29,11 +31,21 @@ const LAG: Duration = Duration::from_secs(60);
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often a request is tried again that failed in a way which may pass.
+const RETRIES: u32 = 4;
+
+/// The pause before the first of these, unless the server asks for another; each further one is twice as long.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Who asks to be left alone for longer than this is not waited for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+
 /// Holds what was fetched for the looks in a part of the past, each query once.
 #[derive(Debug)]
 pub(crate) struct Shelf {
     part: Window,
     every: Duration,
+    retries: u32,
     samples: Mutex<BTreeMap<String, Page>>,
     numbers: Mutex<BTreeMap<String, Answer>>,
 }
@@ -53,8 +65,12 @@ impl Prometheus {
     /// Samples are counted as in a live look, with one difference: a sample is there at the time that it bears, not
     /// some milliseconds later, when its scrape has ended. `rollout` is what `{{ rollout }}` stands for.
     ///
+    /// The samples of a quarter of an hour are fetched at once. After the first of them a request that fails in a way which
+    /// may pass (see [`PortError::is_retryable`]) is tried four times more, after pauses of 1, 2, 4 and 8 s, or of what the
+    /// server asks for up to five minutes.
+    ///
     /// # Errors
-    /// Those of a live look, for the first query that cannot be answered. `NotFound` where requests are asked for and
+    /// Those of a live look, for the first query that still cannot be answered then. `NotFound` where requests are asked for and
     /// a side has no samples in the whole span: the query is named.
     pub async fn look_back(
         &self,
@@ -72,7 +88,9 @@ impl Prometheus {
         while now < span.until {
             let shelf = match part.take().filter(|shelf| now < shelf.part.until) {
                 Some(shelf) => shelf,
-                None => Shelf::new(now, span.until, every),
+                // Who cannot be asked at all says so at once.
+                None if now == span.after => Shelf::new(now, span.until, every),
+                None => Shelf::new(now, span.until, every).trying_again(),
             };
             now = (now + every).min(span.until);
             let tick = Tick::new(self, rollout, now, PATIENCE).on(&shelf);
@@ -133,7 +151,30 @@ impl Shelf {
         let looks = (millis(CHUNK) / millis(every)).max(1);
         let until = after + Duration::from_millis(millis(every).saturating_mul(looks));
         let part = Window::new(after, until.min(end));
-        Self { part, every, samples: Mutex::default(), numbers: Mutex::default() }
+        Self { part, every, retries: 0, samples: Mutex::default(), numbers: Mutex::default() }
+    }
+
+    fn trying_again(self) -> Self {
+        Self { retries: RETRIES, ..self }
+    }
+
+    /// Asks until there is an answer, or a failure that does not pass.
+    async fn patiently<F>(&self, ask: impl Fn() -> F) -> Result<Answer, PortError>
+    where
+        F: Future<Output = Result<Answer, PortError>>,
+    {
+        for retry in 0..self.retries {
+            let error = match ask().await {
+                Err(error) if error.is_retryable() => error,
+                answer => return answer,
+            };
+            let pause = error.retry_after().unwrap_or(PAUSE * 2_u32.pow(retry));
+            if pause > LONGEST_PAUSE {
+                return Err(error);
+            }
+            sleep(pause).await;
+        }
+        ask().await
     }
 
     /// Returns the samples of a selector that a look sees which goes back so far.
@@ -154,7 +195,7 @@ impl Shelf {
         }
         let from = from.min(self.part.after - LINK - LAG);
         let promql = format!("{selector}[{}ms]", millis(self.part.until.since(from)));
-        let answer = tick.fetch_at(&promql, self.part.until).await?;
+        let answer = self.patiently(|| tick.fetch_at(&promql, self.part.until)).await?;
         let shown = cut(&answer, seen);
         open(&self.samples).insert(selector.to_owned(), Page { from, answer });
         Ok(shown)
@@ -164,12 +205,13 @@ impl Shelf {
     pub(crate) async fn number(&self, tick: &Tick<'_>, promql: &str) -> Result<Answer, PortError> {
         if !millis(tick.until.since(self.part.after)).is_multiple_of(millis(self.every)) {
             // The last look of all comes sooner than the others.
-            return tick.fetch(promql).await;
+            return self.patiently(|| tick.fetch(promql)).await;
         }
         if let Some(answer) = open(&self.numbers).get(promql) {
             return Ok(at(answer, tick.until));
         }
-        let answer = tick.fetch_range(promql, self.part.until, self.every).await?;
+        let answer =
+            self.patiently(|| tick.fetch_range(promql, self.part.until, self.every)).await?;
         let shown = at(&answer, tick.until);
         open(&self.numbers).insert(promql.to_owned(), answer);
         Ok(shown)

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use canary_core::value::Side;
+use canary_core::value::{BySide, Side};
 
-use crate::delta::Remarks;
+use crate::delta::{Remarks, Young};
 use crate::read::LeftOut;
 
 /// Collects sentences, each once.
@@ -26,6 +26,24 @@ impl Notes {
         let longest = remarks.longest.as_secs_f64();
         let missed = |verb| format!("{verb} not scraped for up to {longest:.1} s");
         self.tell(side, remarks.gaps, "series", &missed("was"), &missed("were"));
+    }
+
+    /// Tells why there is nothing to count.
+    pub(crate) fn tell_young(&mut self, young: BySide<Option<Young>>) {
+        let why = "not scraped yet, without requests so far, or not what the query selects";
+        if [young.stable, young.canary] == [Some(Young::Unseen); 2] {
+            self.0.insert(format!("no series of either side ({why})"));
+            return;
+        }
+        for side in Side::BOTH {
+            self.0.extend(match young.get(side) {
+                None => None,
+                Some(Young::Unseen) => Some(format!("{side}: no series ({why})")),
+                Some(Young::SeenOnce(_)) => {
+                    Some(format!("{side}: scraped once so far, where counting begins"))
+                }
+            });
+        }
     }
 
     /// Tells what could not be used.

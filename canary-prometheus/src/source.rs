@@ -16,6 +16,7 @@ use crate::builder::{self, LatencyUnit, PrometheusBuilder};
 use crate::error::invalid;
 use crate::http::Endpoint;
 use crate::increase::Increase;
+use crate::promql::Further;
 use crate::template::{Template, Variables};
 use crate::tick::{Asked, Tick};
 use crate::tracks::Labelling;
@@ -44,6 +45,8 @@ pub(crate) enum Ask {
 #[derive(Debug)]
 pub(crate) struct Counted {
     pub(crate) of: Of,
+    /// Tells the bad requests from the rest, where all of them are among those that are fetched anyhow.
+    pub(crate) bad: Option<Further>,
     pub(crate) pace: Pace,
 }
 

@@ -130,7 +130,8 @@ impl<'a> Tick<'a> {
             }
         }?;
         if measured.covered.is_empty() {
-            return Ok(Measured::pending(query.after));
+            let pending = Measured::pending(query.after);
+            return Ok(measured.notes.into_iter().fold(pending, Measured::note));
         }
         if window.after == query.after {
             return Ok(measured);

@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use canary_core::ports::{Call, MetricSource};
+use canary_core::ports::{Call, MetricSource, PortError};
 use canary_core::value::{
     EffectId, Epoch, FailureKind, Measured, Query, RolloutId, Signal, Timestamp, Window,
 };
@@ -97,7 +98,15 @@ fn decoded(text: &str) -> String {
 }
 
 async fn server() -> (MockServer, Prometheus) {
+    server_failing(|_| None).await
+}
+
+/// Starts a server that answers unless it is told to fail.
+async fn server_failing(
+    fails: impl Fn(&Request) -> Option<ResponseTemplate> + Send + Sync + 'static,
+) -> (MockServer, Prometheus) {
     let server = MockServer::start().await;
+    let answer = move |request: &Request| fails(request).unwrap_or_else(|| answer(request));
     Mock::given(method("POST")).respond_with(answer).mount(&server).await;
     let source = Prometheus::builder(server.uri())
         .requests(
@@ -173,4 +182,64 @@ async fn a_side_that_never_shows_is_refused_with_its_query() {
         "requests of canary: the server has no two samples between 2023-11-14T22:13:20.000Z and \
          2023-11-14T22:14:20.000Z of `requests{variant=\"canary\"}`"
     );
+}
+
+/// Tells whether a request is for a later part of the past than the first.
+fn is_midway(request: &Request) -> bool {
+    let form = serde_urlencoded(&request.body);
+    let until = form.get("end").or(form.get("time")).unwrap();
+    until.parse::<f64>().unwrap() > (BEGIN / 1000 + 400 + 900) as f64
+}
+
+/// Asks to be left alone for no time at all, so that nobody waits here.
+fn not_now(status: u16) -> ResponseTemplate {
+    ResponseTemplate::new(status).insert_header("retry-after", "0").set_body_string("not now")
+}
+
+async fn look_back(source: &Prometheus, span: Window) -> Result<Vec<Measured>, PortError> {
+    let mut all = Vec::new();
+    let (rollout, queries) = (rollout(), queries(span.after));
+    let take = |_: &Query, measured| all.push(measured);
+    source.look_back(&rollout, &queries, span, Duration::from_secs(40), take).await?;
+    Ok(all)
+}
+
+#[tokio::test]
+async fn what_fails_midway_and_passes_changes_nothing() {
+    let span = Window::new(at(400), at(2_907));
+    let (_calm, source) = server().await;
+    let calm = look_back(&source, span).await.unwrap();
+    let seen = Mutex::<BTreeMap<Vec<u8>, u32>>::default();
+    let (_server, source) = server_failing(move |request| {
+        let mut seen = seen.lock().unwrap();
+        let times = seen.entry(request.body.clone()).or_default();
+        *times += 1;
+        (is_midway(request) && *times <= 4)
+            .then(|| not_now([503, 429, 500, 502][*times as usize - 1]))
+    })
+    .await;
+    assert_eq!(look_back(&source, span).await.unwrap(), calm);
+}
+
+#[tokio::test]
+async fn what_does_not_pass_and_what_fails_at_once_ends_a_look_back() {
+    let span = Window::new(at(400), at(2_907));
+    for (midway, status, kind, tries) in [
+        (true, 503, FailureKind::Unavailable, 5),
+        (true, 422, FailureKind::Invalid, 1),
+        (false, 503, FailureKind::Unavailable, 1),
+    ] {
+        let fails =
+            move |request: &Request| (is_midway(request) == midway).then(|| not_now(status));
+        let (server, source) = server_failing(fails).await;
+        let error = look_back(&source, span).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        let mut asked = BTreeMap::<Vec<u8>, usize>::new();
+        let requests = server.received_requests().await.unwrap();
+        for request in requests.iter().filter(|request| is_midway(request) == midway) {
+            *asked.entry(request.body.clone()).or_default() += 1;
+        }
+        // Where one side fails for good, the other is no longer asked for.
+        assert_eq!(asked.into_values().max(), Some(tries));
+    }
 }

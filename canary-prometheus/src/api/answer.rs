@@ -7,7 +7,7 @@ use canary_core::value::Timestamp;
 use serde::de::{Error, IgnoredAny, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::beginning;
+use crate::http::beginning;
 
 /// How many of a server's remarks are kept.
 const NOTES: usize = 10;
@@ -15,9 +15,9 @@ const NOTES: usize = 10;
 /// Holds a whole answer as it arrives.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Envelope {
+pub(crate) struct Envelope<D> {
     status: Status,
-    data: Option<Data>,
+    data: Option<D>,
     error_type: Option<String>,
     error: Option<String>,
     warnings: Option<Vec<String>>,
@@ -31,9 +31,9 @@ enum Status {
     Error,
 }
 
-impl Envelope {
+impl<D> Envelope<D> {
     /// Returns the answer, or what the server says is wrong.
-    pub(crate) fn into_answer(self) -> Result<Answer, String> {
+    pub(crate) fn into_answer(self) -> Result<Answer<D>, String> {
         match (self.status, self.data) {
             (Status::Success, Some(data)) => Ok(Answer {
                 data,
@@ -53,10 +53,10 @@ impl Envelope {
     }
 }
 
-/// Holds what a query gave.
+/// Holds what was asked for.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) data: Data,
+pub(crate) struct Answer<D = Data> {
+    pub(crate) data: D,
     /// The server's warnings and remarks.
     pub(crate) notes: Vec<String>,
 }
@@ -224,6 +224,10 @@ impl Labels {
         self.0.remove(name)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
@@ -253,7 +257,7 @@ mod tests {
     use super::*;
 
     fn answer(json: &str) -> Answer {
-        let envelope: Envelope = serde_json::from_str(json).unwrap();
+        let envelope: Envelope<Data> = serde_json::from_str(json).unwrap();
         envelope.into_answer().unwrap()
     }
 

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use canary_core::ports::PortError;
-use canary_core::value::{FailureKind, Timestamp, millis};
+use canary_core::value::{Timestamp, millis};
 
-use crate::http::{Http, Page, kind_of};
+use crate::http::{Http, Page, beginning, kind_of};
 use crate::limits::Limits;
 
 pub(crate) mod answer;
 
-use answer::{Answer, Envelope};
+use answer::{Answer, Data, Envelope};
 
 /// Asks one server queries.
 #[derive(Clone, Debug)]
@@ -61,37 +61,18 @@ impl Api {
         let form: Vec<_> =
             [("query", promql)].into_iter().chain(when).chain([("timeout", &*timeout)]).collect();
         let page = self.http.ask(path, &form, most, self.limits.bytes).await?;
-        let wait = page.retry_after;
-        let answer = self.understand(&page, promql).and_then(|answer| self.within_limits(answer));
-        match wait {
-            Some(wait) => answer.map_err(|error| error.with_retry_after(wait)),
-            None => answer,
-        }
+        page.with_rest(self.understand(&page, promql).and_then(|answer| self.within_limits(answer)))
     }
 
     fn understand(&self, page: &Page, promql: &str) -> Result<Answer, PortError> {
-        let Page { status, body, .. } = page;
-        let envelope = match serde_json::from_slice::<Envelope>(body) {
-            Ok(envelope) => envelope,
-            Err(error) if error.is_eof() && status.is_success() => {
-                let why = "broke its answer off";
-                return Err(self.http.error(FailureKind::Unavailable, why).with_source(error));
-            }
-            Err(error) => {
-                let text = beginning(&String::from_utf8_lossy(body));
-                let kind = page.kind.as_deref().map(beginning);
-                let kind = kind.as_deref().unwrap_or("of no type");
-                let why = format!("answers {status}, no JSON of the query API ({kind}): {text}");
-                return Err(self.http.error(kind_of(*status), &why).with_source(error));
-            }
-        };
-        match envelope.into_answer() {
+        let status = page.status;
+        match self.http.json::<Envelope<Data>>(page, "query")?.into_answer() {
             Ok(answer) if status.is_success() => Ok(answer),
-            Ok(_) => Err(self.http.error(kind_of(*status), &format!("answers {status}"))),
+            Ok(_) => Err(self.http.error(kind_of(status), &format!("answers {status}"))),
             Err(said) => {
-                let (said, promql) = (beginning(&said), beginning(promql));
+                let (said, promql) = (page.quote(&said), beginning(promql));
                 let why = format!("answers {status}: {said}; the query was `{promql}`");
-                Err(self.http.error(kind_of(*status), &why))
+                Err(self.http.error(kind_of(status), &why))
             }
         }
     }
@@ -112,15 +93,4 @@ impl Api {
 /// Writes an instant as the query API reads it, exact to the millisecond.
 fn seconds(at: Timestamp) -> String {
     format!("{}.{:03}", at.as_millis() / 1000, at.as_millis() % 1000)
-}
-
-/// Returns the beginning of a text on one line.
-fn beginning(text: &str) -> String {
-    const LONGEST: usize = 300;
-    let mut line: String =
-        (text.chars().take(LONGEST)).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        line.push('…');
-    }
-    line
 }

@@ -30,10 +30,12 @@ mod samples;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod young;
 
 pub(crate) use births::begin_at_zero;
 pub(crate) use samples::Samples;
 use steps::Steps;
+pub(crate) use young::Young;
 
 /// How long a series may be silent and still go on where it stopped; Prometheus itself takes it for gone after that.
 pub(crate) const LINK: Duration = Duration::from_secs(5 * 60);
@@ -106,10 +108,18 @@ pub(crate) fn reach(window: Window) -> Duration {
 ///
 /// `main` are the tracks that tell whether a side is there at all; `others` are counted over the same
 /// window. A side that has something after the known part but nothing in it is waited for, so that no
-/// window shows one side only because the scrapes of the two do not coincide.
+/// window shows one side only because the scrapes of the two do not coincide. So is a side that may just not have
+/// been scraped twice, for two usual scrape intervals.
 pub(crate) fn cover(window: Window, main: BySide<&[Track]>, others: &[&[Track]]) -> Cover {
     let all =
         || (Side::BOTH.iter().map(|side| *main.get(*side))).chain(others.iter().copied()).flatten();
+    let interval = longest_interval(all());
+    let may_come = |side: Side| {
+        Young::of(main.get(side), window).is_some_and(|young| young.may_come(window, interval))
+    };
+    if Side::BOTH.into_iter().any(may_come) {
+        return Cover::Pending;
+    }
     let Some(until) = known_until(all) else {
         return Cover::Nothing;
     };

@@ -24,9 +24,9 @@ fn rise(tracks: &[Track], window: Window) -> u64 {
     tally(tracks, window).rises.map_or(0, |rises| rises[0])
 }
 
-/// Covers one side's tracks against a second side that has none.
-fn cover_one(window: Window, tracks: &[Track]) -> Cover {
-    let main = BySide { stable: tracks, canary: &[][..] };
+/// Covers two sides with the same tracks.
+fn cover_both(window: Window, tracks: &[Track]) -> Cover {
+    let main = BySide { stable: tracks, canary: tracks };
     cover(window, main, &[])
 }
 
@@ -61,9 +61,9 @@ fn a_fall_of_one_counter_resets_the_whole_track() {
 #[test]
 fn a_window_ends_at_the_oldest_of_the_newest_samples() {
     let tracks = [track(&[(0, 1), (15_000, 2), (30_000, 3)]), track(&[(7_000, 1), (22_000, 2)])];
-    assert_eq!(cover_one(window(7_000, 36_000), &tracks), Cover::Known(window(7_000, 22_000)));
-    assert_eq!(cover_one(window(22_000, 36_000), &tracks), Cover::Pending);
-    assert_eq!(cover_one(window(0, 36_000), &[]), Cover::Nothing);
+    assert_eq!(cover_both(window(7_000, 36_000), &tracks), Cover::Known(window(7_000, 22_000)));
+    assert_eq!(cover_both(window(22_000, 36_000), &tracks), Cover::Pending);
+    assert_eq!(cover_both(window(0, 136_000), &[]), Cover::Nothing);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_process_that_is_gone_holds_the_others_up_for_one_interval_only() {
         track(&[(0, 1), (15_000, 2)]),
         track(&[(12_000, 1)]),
     ];
-    assert_eq!(cover_one(window(15_000, 61_000), &tracks), Cover::Known(window(15_000, 45_000)));
+    assert_eq!(cover_both(window(15_000, 61_000), &tracks), Cover::Known(window(15_000, 45_000)));
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_side_whose_step_ends_just_behind_the_cut_is_waited_for() {
 fn tracks_beside_the_main_ones_hold_the_cut_back_too() {
     let total = [track(&[(0, 0), (15_000, 9), (30_000, 20)])];
     let bad = [track(&[(0, 0), (15_000, 1)])];
-    let main = BySide { stable: &total[..], canary: &[][..] };
+    let main = BySide { stable: &total[..], canary: &total[..] };
     assert_eq!(cover(window(0, 31_000), main, &[&bad]), Cover::Known(window(0, 15_000)));
 }
 

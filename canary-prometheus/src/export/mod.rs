@@ -1,7 +1,8 @@
 //! The metrics of the rollouts themselves, for a Prometheus to scrape.
 
 mod calls;
-mod state;
+mod rollout;
+mod series;
 mod text;
 mod timed;
 
@@ -15,7 +16,7 @@ use canary_core::ports::Observer;
 use canary_core::record::Record;
 use canary_core::value::{RolloutId, Target};
 
-use state::Series;
+use series::Series;
 
 /// How long the series of a rollout that has ended are still told.
 const KEEP: Duration = Duration::from_secs(3600);

@@ -11,7 +11,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::calls::CallName;
-use super::state::{CheckState, Phase, Rollout, Series};
+use super::rollout::{CheckState, Phase, Rollout};
+use super::series::Series;
 use crate::names;
 
 /// Names a series beside its target.

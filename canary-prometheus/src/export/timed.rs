@@ -8,7 +8,7 @@ use canary_core::ports::{
     Applied, Call, Capabilities, Capacity, Decision, Gate, GateContext, MetricSource, Observed,
     PortError, Progress, Readiness, TrafficRouter, Workload,
 };
-use canary_core::value::{Measured, Query, Side, Timestamp, Traffic, Version};
+use canary_core::value::{Measured, Query, RolloutId, Side, Timestamp, Traffic, Version};
 
 use super::calls::CallName;
 use super::{RolloutObserver, now};
@@ -61,6 +61,11 @@ impl<P: TrafficRouter> TrafficRouter for Timed<P> {
     async fn observe(&self, call: &Call) -> Result<Observed, PortError> {
         let running = self.begin("router", "observe");
         running.end(self.port.observe(call).await)
+    }
+
+    async fn holder(&self, call: &Call) -> Result<Option<RolloutId>, PortError> {
+        let running = self.begin("router", "holder");
+        running.end(self.port.holder(call).await)
     }
 
     async fn apply(

@@ -8,14 +8,19 @@ use std::time::Duration;
 
 use canary_core::ports::PortError;
 use canary_core::value::FailureKind;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, LOCATION};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
+use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
 mod endpoint;
+mod page;
+mod rest;
 mod tls;
 
 pub use endpoint::Endpoint;
+use page::Secrets;
+pub(crate) use page::{Page, beginning};
 
 /// How many requests one source has under way at a time, however many rollouts share it.
 const AT_ONCE: usize = 8;
@@ -32,14 +37,6 @@ pub(crate) struct Http {
     basic: Option<(String, String)>,
     get: bool,
     slots: Arc<Semaphore>,
-}
-
-/// Holds an answer as it came.
-pub(crate) struct Page {
-    pub(crate) status: StatusCode,
-    pub(crate) kind: Option<String>,
-    pub(crate) retry_after: Option<Duration>,
-    pub(crate) body: Vec<u8>,
 }
 
 impl fmt::Debug for Http {
@@ -61,7 +58,8 @@ impl Http {
         Self { client, shown: shown(&base), base, headers, token_file, basic, get, slots }
     }
 
-    /// Asks once; the answer comes within `time` and has at most `longest` bytes.
+    /// Asks a query once, which may be too long for an address; the answer comes within `time` and has at most
+    /// `longest` bytes.
     pub(crate) async fn ask(
         &self,
         path: &str,
@@ -69,32 +67,59 @@ impl Http {
         time: Duration,
         longest: usize,
     ) -> Result<Page, PortError> {
-        // The semaphore is never closed; if it were, the query would merely not wait.
-        let _slot = self.slots.acquire().await;
+        if self.get {
+            return self.get(path, form, time, longest).await;
+        }
+        self.send(self.client.post(self.url(path)).form(form), time, longest).await
+    }
+
+    /// Gets a page, whichever way queries are asked; within the same bounds.
+    pub(crate) async fn get(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        time: Duration,
+        longest: usize,
+    ) -> Result<Page, PortError> {
+        self.send(self.client.get(self.url(path)).query(query), time, longest).await
+    }
+
+    fn url(&self, path: &str) -> Url {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
-        let mut request = match self.get {
-            true => self.client.get(url).query(form),
-            false => self.client.post(url).form(form),
-        };
-        request = request.headers(self.headers.clone()).timeout(time);
+        url
+    }
+
+    async fn send(
+        &self,
+        request: RequestBuilder,
+        time: Duration,
+        longest: usize,
+    ) -> Result<Page, PortError> {
+        // The semaphore is never closed; if it were, the query would merely not wait.
+        let _slot = self.slots.acquire().await;
+        let mut request = request.headers(self.headers.clone()).timeout(time);
         if let Some((name, password)) = &self.basic {
             request = request.basic_auth(name, Some(password));
         }
         if let Some(token) = self.token()? {
             request = request.bearer_auth(token);
         }
-        let response = request.send().await.map_err(|error| self.not_reached(error))?;
+        let request = request.build().map_err(|error| self.not_reached(error))?;
+        let passwords = self.basic.iter().map(|(_, password)| &**password);
+        let secrets = Secrets::of(&request, passwords.chain(self.base.password()));
+        let response = self.client.execute(request).await;
+        let response = response.map_err(|error| self.not_reached(error))?;
         let status = response.status();
         let location = header(&response, LOCATION).filter(|_| status.is_redirection());
-        let retry_after = header(&response, RETRY_AFTER).and_then(|text| text.trim().parse().ok());
+        let retry_after = rest::asked_for(response.headers());
         let kind = header(&response, CONTENT_TYPE);
         let body = self.read(response, longest).await?;
         if let Some(target) = location {
             let why = format!("redirects to {}; give the final address", redacted(&target));
             return Err(self.error(FailureKind::Invalid, &why));
         }
-        Ok(Page { status, kind, retry_after: retry_after.map(Duration::from_secs), body })
+        Ok(Page { status, kind, retry_after, body, secrets })
     }
 
     /// Reads the token anew: what is in the file changes before the old one expires.
@@ -132,10 +157,27 @@ impl Http {
 
     /// Refuses an answer that is beyond a limit of ours.
     pub(crate) fn too_much(&self, limit: &str) -> PortError {
-        let why = format!(
-            "answers with more than {limit}: select fewer series, or raise the source's limits"
-        );
+        let why = format!("answers with more than {limit}: select less, or raise the limits");
         self.error(FailureKind::Invalid, &why)
+    }
+
+    /// Reads an answer's JSON; `api` says whose it should be.
+    pub(crate) fn json<T: DeserializeOwned>(&self, page: &Page, api: &str) -> Result<T, PortError> {
+        let Page { status, body, .. } = page;
+        serde_json::from_slice(body).map_err(|error| {
+            if error.is_eof() && status.is_success() {
+                let why = "broke its answer off";
+                return self.error(FailureKind::Unavailable, why).with_source(error);
+            }
+            let text = page.quote(&String::from_utf8_lossy(body));
+            let kind = page.kind.as_deref().map(|kind| page.quote(kind));
+            let kind = kind.as_deref().unwrap_or("of no type");
+            // It may quote the body too.
+            let error = page.quote(&error.to_string());
+            let why =
+                format!("answers {status}, no JSON of the {api} API ({kind}): {text}: {error}");
+            self.error(kind_of(*status), &why)
+        })
     }
 
     fn not_reached(&self, error: reqwest::Error) -> PortError {

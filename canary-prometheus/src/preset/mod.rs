@@ -108,19 +108,27 @@ fn value(name: &str, query: Template) -> (Signal, Draft) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use canary_core::value::{Side, Timestamp, Window};
 
+    use super::istio::Reporter;
     use super::*;
     use crate::Prometheus;
+    use crate::rules::{Mesh, Service};
     use crate::template::Variables;
 
     /// Renders what a preset asks for the canary, by signal, over a minute.
     fn rendered(preset: &Preset) -> Vec<(String, String)> {
+        rendered_for(Side::Canary, preset)
+    }
+
+    fn rendered_for(side: Side, preset: &Preset) -> Vec<(String, String)> {
         let variables = Variables::default();
         let (rollout, minute) = ("x-1".parse().unwrap(), Timestamp::from_millis(60_000));
         let render = |template: &Template| {
             let window = Window::new(Timestamp::EPOCH, minute);
-            template.render(&variables, &rollout, Side::Canary, window).unwrap()
+            template.render(&variables, &rollout, side, window).unwrap()
         };
         let all = preset.asks.iter().flat_map(|(signal, draft)| {
             let templates = match draft {
@@ -152,6 +160,14 @@ mod tests {
                 ),
             ]
         );
+        let seen = istio::told_by(Reporter::Source).called_by("edge", "we\"b").grpc();
+        let preset = seen.by_service("shop", "checkout", "checkout-canary");
+        let series = r#"reporter="source", destination_service_namespace="shop", destination_service_name="checkout-canary", source_workload_namespace="edge", source_workload="we\"b""#;
+        assert_eq!(rendered(&preset)[0].1, format!("istio_requests_total{{{series}}}"));
+        let failed = r#"grpc_response_status=~"2|4|12|13|14|15""#;
+        assert_eq!(rendered(&preset)[1].1, format!("istio_requests_total{{{series}, {failed}}}"));
+        let preset = istio::told_by(Reporter::Waypoint).by_workload("shop", "a", "b");
+        assert!(rendered(&preset)[2].1.contains(r#"{reporter="waypoint", "#));
         let preset = linkerd::by_deployment("shop", "checkout", "checkout-canary");
         let series = r#"namespace="shop", deployment="checkout-canary", direction="inbound""#;
         assert_eq!(
@@ -168,12 +184,42 @@ mod tests {
         assert!(rendered(&preset).contains(&("restarts".to_owned(), restarts.to_owned())));
     }
 
+    /// Splits a selector into its metric and its matchers.
+    fn parts(selector: &str) -> (&str, BTreeSet<&str>) {
+        let (metric, matchers) = selector.strip_suffix('}').unwrap().split_once('{').unwrap();
+        (metric, matchers.split(',').map(str::trim).collect())
+    }
+
+    #[test]
+    fn what_judges_a_rollout_and_what_watches_it_select_the_same_series() {
+        let names = ("shop", "checkout", "checkout-canary");
+        for (mesh, preset) in [
+            (Mesh::Istio, istio::by_workload(names.0, names.1, names.2)),
+            (Mesh::Linkerd, linkerd::by_deployment(names.0, names.1, names.2)),
+        ] {
+            let service = Service::new(mesh, names.0, names.1).unwrap();
+            let service = service.deployments(names.1, names.2).unwrap();
+            for side in Side::BOTH {
+                let watched = [service.requests(side), service.failed_requests(side)];
+                let watched = watched.into_iter().chain([service.buckets(side)]);
+                for ((signal, judged), watched) in
+                    rendered_for(side, &preset).into_iter().zip(watched)
+                {
+                    assert_eq!(parts(&judged), parts(&watched), "{signal} of {side} on {mesh}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn every_preset_can_be_built_whatever_the_versions_are_called() {
         for (stable, canary) in [("checkout", "checkout-canary"), ("v1\"", "\\v2|.*")] {
             for preset in [
                 istio::by_workload("shop", stable, canary),
                 istio::by_version("shop", "checkout", stable, canary),
+                istio::told_by(Reporter::Source)
+                    .called_by(stable, canary)
+                    .by_service("shop", stable, canary),
                 linkerd::by_deployment("shop", stable, canary),
                 http::by_label("variant", stable, canary),
                 pods::by_deployment("shop", stable, canary),

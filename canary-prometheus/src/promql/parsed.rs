@@ -46,19 +46,26 @@ pub(crate) fn is_scalar(text: &str) -> Option<bool> {
     }
 }
 
-/// Tells which series of one selector another one selects too; nothing where that one may select more.
-pub(crate) fn part_of(whole: &str, part: &str) -> Option<impl Fn(&Labels) -> bool + use<>> {
-    let mut further = plain_matchers(part)?;
-    for matcher in plain_matchers(whole)? {
-        let same = further.iter().position(|other| *other == matcher)?;
-        further.swap_remove(same);
+/// Says what a series must have beside what another selector demands.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Further(Vec<Matcher>);
+
+impl Further {
+    /// Compares two selectors; nothing where the second may select what the first does not.
+    pub(crate) fn of(whole: &str, part: &str) -> Option<Self> {
+        let mut further = plain_matchers(part)?;
+        for matcher in plain_matchers(whole)? {
+            let same = further.iter().position(|other| *other == matcher)?;
+            further.swap_remove(same);
+        }
+        Some(Self(further))
     }
-    // A label that is missing is as good as empty.
-    Some(move |labels: &Labels| {
-        further
-            .iter()
-            .all(|matcher| matcher.is_match(labels.get(&matcher.name).unwrap_or_default()))
-    })
+
+    pub(crate) fn has(&self, labels: &Labels) -> bool {
+        // A label that is missing is as good as empty.
+        let value = |matcher: &Matcher| labels.get(&matcher.name).unwrap_or_default();
+        self.0.iter().all(|matcher| matcher.is_match(value(matcher)))
+    }
 }
 
 /// Returns all that a selector demands, the name too; nothing where it has alternatives.
@@ -104,12 +111,13 @@ mod tests {
     #[test]
     fn a_selector_with_more_conditions_is_a_part_of_one_with_fewer() {
         let labels = |json: &str| serde_json::from_str::<Labels>(json).unwrap();
-        let part = part_of(r#"a{b="c"}"#, r#"a{code=~"5..", b="c"}"#).unwrap();
+        let part = Further::of(r#"a{b="c"}"#, r#"a{code=~"5..", b="c"}"#).unwrap();
+        let part = |labels: &Labels| part.has(labels);
         assert!(part(&labels(r#"{"__name__": "a", "b": "c", "code": "503"}"#)));
         assert!(!part(&labels(r#"{"__name__": "a", "b": "c", "code": "5030"}"#)));
         assert!(!part(&labels(r#"{"__name__": "a", "b": "c"}"#)));
-        let without = part_of("a", r#"a{code!~"2.."}"#).unwrap();
-        assert!(without(&labels("{}")));
+        let without = Further::of("a", r#"a{code!~"2.."}"#).unwrap();
+        assert!(without.has(&labels("{}")));
         for (whole, part) in [
             (r#"a{b="c"}"#, r#"a{b="d", code="5"}"#),
             (r#"a{b="c"}"#, r#"a{code="5"}"#),
@@ -117,7 +125,7 @@ mod tests {
             (r#"a{b="c"}"#, r#"a{b=~"c"}"#),
             (r#"a{b="c"}"#, r#"a{b="c" or d="e"}"#),
         ] {
-            assert!(part_of(whole, part).is_none(), "{whole} {part}");
+            assert!(Further::of(whole, part).is_none(), "{whole} {part}");
         }
     }
 

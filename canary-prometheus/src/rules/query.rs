@@ -213,14 +213,14 @@ impl Service {
     }
 
     /// Selects the counters of a side's requests.
-    fn requests(&self, side: Side) -> String {
+    pub(crate) fn requests(&self, side: Side) -> String {
         match self.mesh {
             Mesh::Istio => format!("istio_requests_total{{{}}}", self.workload(side)),
             Mesh::Linkerd => format!("response_total{{{}}}", self.workload(side)),
         }
     }
 
-    fn failed_requests(&self, side: Side) -> String {
+    pub(crate) fn failed_requests(&self, side: Side) -> String {
         let workload = self.workload(side);
         match self.mesh {
             Mesh::Istio => format!(r#"istio_requests_total{{{workload},response_code=~"5.*"}}"#),
@@ -229,7 +229,7 @@ impl Service {
     }
 
     /// Selects the buckets of a side's latency, whose bounds are milliseconds.
-    fn buckets(&self, side: Side) -> String {
+    pub(crate) fn buckets(&self, side: Side) -> String {
         let workload = self.workload(side);
         match self.mesh {
             Mesh::Istio => format!("istio_request_duration_milliseconds_bucket{{{workload}}}"),

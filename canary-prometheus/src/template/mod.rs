@@ -5,7 +5,7 @@
 //! came out of an expression, then [`place`] writes each such value as the spot
 //! demands where it stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -25,9 +25,24 @@ pub(crate) const OWN_VARIABLES: [&str; 3] = ["rollout", "variant", "window"];
 /// How long `window` is at least: in less, a rate would lack the samples that it needs.
 const SHORTEST_WINDOW: Duration = Duration::from_secs(60);
 
-static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
+/// The only variable that a text which is no query has beside the user's own.
+pub(crate) const ROLLOUT: &str = OWN_VARIABLES[0];
+
+/// As odd as the name of a rollout can be.
+const SAMPLE_ROLLOUT: &str = "0-sample_rollout.1";
+
+/// The name of another one.
+const OTHER_ROLLOUT: &str = "other";
+
+/// Renders texts that are no queries: values stand in them as they are.
+static PLAIN: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut engine = Environment::new();
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
+    engine
+});
+
+static ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut engine = PLAIN.clone();
     engine.set_formatter(|out, _state, value| {
         write!(out, "{OPEN}{value}{CLOSE}").map_err(minijinja::Error::from)
     });
@@ -91,18 +106,49 @@ impl Template {
 
     /// Checks that the template can be rendered whatever the rollout is called, and renders it for both sides.
     pub(crate) fn try_out(&self, variables: &Variables) -> Result<BySide<String>, QueryProblem> {
-        let template = ENGINE.template_from_str(&self.text).map_err(not_rendered)?;
-        let used = template.undeclared_variables(false);
         let known = self.all(variables, "", Side::Stable, "");
-        if let Some(name) = used.into_iter().find(|name| !known.contains_key(&**name)) {
+        if let Some(name) = self.used()?.into_iter().find(|name| !known.contains_key(&**name)) {
             return Err(QueryProblem::UnknownVariable { name, known: variables.names() });
         }
-        // As odd as the name of a rollout can be.
-        let rollout = "0-sample_rollout.1";
         Ok(BySide {
-            stable: self.render_as(variables, rollout, Side::Stable, SHORTEST_WINDOW)?,
-            canary: self.render_as(variables, rollout, Side::Canary, SHORTEST_WINDOW)?,
+            stable: self.render_as(variables, SAMPLE_ROLLOUT, Side::Stable, SHORTEST_WINDOW)?,
+            canary: self.render_as(variables, SAMPLE_ROLLOUT, Side::Canary, SHORTEST_WINDOW)?,
         })
+    }
+
+    /// Renders it for both sides of two looks that have nothing in common: what is the same in all, always is.
+    pub(crate) fn samples(&self, variables: &Variables) -> Result<[String; 4], QueryProblem> {
+        let one = |side| self.render_as(variables, SAMPLE_ROLLOUT, side, SHORTEST_WINDOW);
+        let other = |side| self.render_as(variables, OTHER_ROLLOUT, side, SHORTEST_WINDOW * 2);
+        let (stable, canary) = (Side::Stable, Side::Canary);
+        Ok([one(stable)?, one(canary)?, other(stable)?, other(canary)?])
+    }
+
+    /// Checks that a text which is no query can be rendered.
+    pub(crate) fn try_out_text(&self, own: &BTreeMap<String, String>) -> Result<(), QueryProblem> {
+        let known = |name: &str| name == ROLLOUT || own.contains_key(name);
+        if let Some(name) = self.used()?.into_iter().find(|name| !known(name)) {
+            let names: Vec<_> = [ROLLOUT].into_iter().chain(own.keys().map(|k| &**k)).collect();
+            return Err(QueryProblem::UnknownVariable { name, known: names.join(", ") });
+        }
+        self.text(own, SAMPLE_ROLLOUT).map(drop)
+    }
+
+    /// Renders a text which is no query.
+    pub(crate) fn text(
+        &self,
+        own: &BTreeMap<String, String>,
+        rollout: &str,
+    ) -> Result<String, QueryProblem> {
+        let own = own.iter().map(|(name, value)| (&**name, &**value));
+        let all = BTreeMap::from_iter(own.chain([(ROLLOUT, rollout)]));
+        PLAIN.render_str(&self.text, Value::from_pairs(all)).map_err(not_rendered)
+    }
+
+    /// Returns the variables that the template names.
+    fn used(&self) -> Result<HashSet<String>, QueryProblem> {
+        let template = ENGINE.template_from_str(&self.text).map_err(not_rendered)?;
+        Ok(template.undeclared_variables(false))
     }
 
     /// Renders the query of one side.

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use wiremock::matchers::{header, method, path, query_param};
-use wiremock::{Mock, MockServer, Request};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::{PATIENT, measure, pool, success};
 
@@ -75,6 +75,36 @@ async fn a_token_is_read_from_its_file_each_time() {
     assert_eq!(error.kind(), FailureKind::Unavailable);
     let shown = format!("{error:?} {source:?} {error}");
     assert!(shown.contains("has no token in it") && !shown.contains("secret"), "{shown}");
+}
+
+/// Refuses a request and shows it, as some pages do, with the password as the server reads it. Readers of JSON quote texts.
+fn show(request: &Request) -> ResponseTemplate {
+    let said = ["authorization", "x-key", "x-team", "x-scope-orgid"]
+        .map(|name| request.headers.get(name).map_or("", |value| value.to_str().unwrap()));
+    ResponseTemplate::new(401).set_body_string(format!("\"{} or pass-word?\"", said.join(" | ")))
+}
+
+#[tokio::test]
+async fn what_a_server_was_told_in_confidence_is_not_quoted() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST")).respond_with(show).mount(&server).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    fs::write(&file, "secret-token").unwrap();
+    let named = server.uri().replace("http://", "http://ana:pass-word@");
+    let plain = || Endpoint::new(server.uri()).tenant("a-long-name").header("x-team", "shop");
+    for (endpoint, said) in [
+        (plain().basic_auth("ana", "pass-word"), "Basic … |  | shop | a-long-name or …?"),
+        (Endpoint::new(named), "Basic … |  |  |  or …?"),
+        (plain().bearer_token_file(&file), "Bearer … |  | shop | a-long-name or pass-word?"),
+        (plain().header("x-key", "secret-key"), " | … | shop | a-long-name or pass-word?"),
+    ] {
+        let error = measure(&source(endpoint), pool(), PATIENT).await.unwrap_err();
+        assert_eq!(error.kind(), FailureKind::Denied);
+        let shown = error.to_string();
+        let quoted = format!("\"{said}\": invalid type: string \"{said}\", expected ");
+        assert!(shown.contains(&quoted), "{shown}");
+    }
 }
 
 #[tokio::test]

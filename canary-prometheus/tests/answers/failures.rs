@@ -50,10 +50,14 @@ async fn each_failure_has_its_kind_and_says_what_the_server_said() {
 
 #[tokio::test]
 async fn a_server_that_asks_for_rest_is_quoted() {
-    let busy = ResponseTemplate::new(429).insert_header("Retry-After", "7");
-    let server = always(busy).await;
-    let error = measure(&source(&server.uri()), pool(), PATIENT).await.unwrap_err();
-    assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+    for (after, seconds) in [("7", 7), ("Sun, 01 Mar 2026 12:01:30 GMT", 90)] {
+        let busy = ResponseTemplate::new(429)
+            .insert_header("Date", "Sun, 01 Mar 2026 12:00:00 GMT")
+            .insert_header("Retry-After", after);
+        let server = always(busy).await;
+        let error = measure(&source(&server.uri()), pool(), PATIENT).await.unwrap_err();
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(seconds)));
+    }
 }
 
 #[tokio::test]
@@ -84,7 +88,7 @@ async fn an_answer_beyond_a_limit_is_refused_with_the_limit() {
     let server = always(success("matrix", json!([series, series]))).await;
     let limits = Limits::default();
     for (limits, text) in [
-        (limits.bytes(100), "answers with more than 100 bytes: select fewer series"),
+        (limits.bytes(100), "answers with more than 100 bytes: select less"),
         (limits.series(1), "answers with more than 1 series (2)"),
         (limits.samples(3), "answers with more than 3 samples (4)"),
     ] {

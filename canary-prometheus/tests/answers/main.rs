@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
 mod client;
+mod counts;
 mod failures;
-mod readings;
+mod histograms;
+mod numbers;
 mod refusals;
+mod windows;
 mod wire;
 
 use std::time::Duration;
@@ -14,7 +17,7 @@ use canary_core::ports::{Call, MetricSource, PortError};
 use canary_core::value::{EffectId, Epoch, Measured, Query, Side, Signal, Timestamp};
 use canary_prometheus::{LatencyUnit, Prometheus};
 use serde_json::{Value, json};
-use wiremock::matchers::{method, path};
+use wiremock::matchers::{body_string_contains, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 const BEGIN: u64 = 1_700_000_000_000;
@@ -75,4 +78,18 @@ async fn always(answer: ResponseTemplate) -> MockServer {
         .mount(&server)
         .await;
     server
+}
+
+/// Adds an answer to queries in whose form body a text occurs; mounted first, asked first.
+async fn to(server: &MockServer, query: &str, answer: ResponseTemplate) {
+    Mock::given(body_string_contains(query)).respond_with(answer).mount(server).await;
+}
+
+/// One series with a sample every 15 s from second 15 on.
+fn series(labels: Value, values: &[&str]) -> Value {
+    let values: Vec<_> = (1..)
+        .zip(values)
+        .map(|(n, value)| json!([(BEGIN / 1000 + 15 * n) as f64 + 0.123, value]))
+        .collect();
+    json!({ "metric": labels, "values": values })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use canary_core::value::{Counts, Measured, Reading, Side, Signal, Timestamp};
 use canary_prometheus::Prometheus;
+use canary_prometheus::preset::istio::{Istio, Reporter};
 use canary_prometheus::preset::{Preset, business, http, istio, linkerd, pods};
 
 use crate::support::{Exporter, PrometheusServer, eventually, now};
@@ -48,7 +49,7 @@ fn requests(scrape: u64) -> String {
     for ((variant, workload, version), (good, missing, bad)) in VERSIONS.into_iter().zip(SERVED) {
         let all = good + missing + bad;
         writeln!(page, "truth{{variant=\"{variant}\"}} {}", all * scrape).unwrap();
-        for (code, n) in [(200, good), (404, missing), (503, bad)] {
+        for (code, status, n) in [(200, 0, good), (404, 5, missing), (503, 14, bad)] {
             let n = n * (40 + scrape);
             // Istio tells each request twice, once on either end, and of other namespaces too.
             for (reporter, namespace, n) in [
@@ -56,12 +57,14 @@ fn requests(scrape: u64) -> String {
                 ("source", "shop", 3 * n),
                 ("destination", "test", 7 * n),
             ] {
+                // Who sends by a route that has a Service for each version tells that one.
+                let service = if reporter == "source" { workload } else { "checkout" };
                 let labels = format!(
                     "reporter=\"{reporter}\", source_workload=\"web\", source_workload_namespace=\"shop\", \
                      destination_workload=\"{workload}\", destination_workload_namespace=\"{namespace}\", \
                      destination_service=\"checkout.{namespace}.svc.cluster.local\", \
-                     destination_service_name=\"checkout\", destination_service_namespace=\"{namespace}\", \
-                     destination_version=\"{version}\", request_protocol=\"http\", response_code=\"{code}\", \
+                     destination_service_name=\"{service}\", destination_service_namespace=\"{namespace}\", \
+                     destination_version=\"{version}\", request_protocol=\"http\", response_code=\"{code}\", grpc_response_status=\"{status}\", \
                      response_flags=\"-\", connection_security_policy=\"mutual_tls\""
                 );
                 let buckets = ("istio_request_duration_milliseconds_bucket", &*labels);
@@ -107,21 +110,30 @@ async fn requests_and_latency_of_each_preset_are_what_was_served() {
     let truth = r#"truth{variant="{{ variant }}"}"#;
     let begin =
         both_seen(&Prometheus::builder(server.url()).value("truth", truth).build().unwrap()).await;
-    let presets: [(&str, Preset); 4] = [
-        ("istio by workload", istio::by_workload("shop", "checkout", "checkout-canary")),
-        ("istio by version", istio::by_version("shop", "checkout", "v1", "v2")),
-        ("linkerd", linkerd::by_deployment("shop", "checkout", "checkout-canary")),
-        ("http", http::by_label("version", "v1", "v2")),
+    let (stable, canary) = ("checkout", "checkout-canary");
+    let senders = || istio::told_by(Reporter::Source).called_by("shop", "web");
+    // With how often each request is told under these names.
+    let presets: [(&str, u64, Preset); 8] = [
+        ("istio by workload", 1, istio::by_workload("shop", stable, canary)),
+        ("istio by version", 1, istio::by_version("shop", stable, "v1", "v2")),
+        ("istio by gRPC status", 1, Istio::default().grpc().by_workload("shop", stable, canary)),
+        ("istio's senders", 3, senders().by_workload("shop", stable, canary)),
+        ("istio's senders by service", 3, senders().by_service("shop", stable, canary)),
+        ("istio's senders of gRPC", 3, senders().grpc().by_service("shop", stable, canary)),
+        ("linkerd", 1, linkerd::by_deployment("shop", stable, canary)),
+        ("http", 1, http::by_label("version", "v1", "v2")),
     ];
-    for (name, preset) in presets {
+    for (name, times, preset) in presets {
         let source =
             Prometheus::builder(server.url()).preset(preset).value("truth", truth).build().unwrap();
         let (measured, steps) = some_steps(&source, Signal::Requests, begin).await;
+        let steps = steps * times;
         for (side, (good, missing, bad)) in Side::BOTH.into_iter().zip(SERVED) {
             let counts = Counts::new((good + missing + bad) * steps, bad * steps).unwrap();
             assert_eq!(*measured.sides.get(side), Reading::Counts(counts), "{name}, {side}");
         }
         let (measured, steps) = some_steps(&source, Signal::Latency, begin).await;
+        let steps = steps * times;
         for (side, (good, missing, bad)) in Side::BOTH.into_iter().zip(SERVED) {
             let Reading::Buckets(buckets) = measured.sides.get(side) else {
                 panic!("{name}, {side}: {measured:?}");

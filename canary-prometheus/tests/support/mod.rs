@@ -59,15 +59,35 @@ pub(crate) struct PrometheusServer {
 impl PrometheusServer {
     /// Starts a server that scrapes these addresses once a second, and waits until it is ready.
     pub(crate) async fn start(targets: &[SocketAddr]) -> Self {
-        Self::start_with(targets, &[]).await
+        Self::start_as(targets, &[], None).await
     }
 
     /// Starts one with further flags.
+    #[allow(dead_code, reason = "not every test has flags")]
     pub(crate) async fn start_with(targets: &[SocketAddr], flags: &'static [&'static str]) -> Self {
+        Self::start_as(targets, flags, None).await
+    }
+
+    /// Starts one that also evaluates these rules, once a second unless they say otherwise.
+    #[allow(dead_code, reason = "not every test has rules")]
+    pub(crate) async fn start_with_rules(targets: &[SocketAddr], rules: &str) -> Self {
+        Self::start_as(targets, &[], Some(rules)).await
+    }
+
+    async fn start_as(
+        targets: &[SocketAddr],
+        flags: &'static [&'static str],
+        rules: Option<&str>,
+    ) -> Self {
         // Between looking for a free port and using it, somebody else may take it.
         for _ in 0..5 {
             let dir = tempfile::tempdir().unwrap();
-            fs::write(dir.path().join("prometheus.yml"), scrape_config(targets)).unwrap();
+            let mut config = scrape_config(targets);
+            if let Some(rules) = rules {
+                fs::write(dir.path().join("rules.yml"), rules).unwrap();
+                config += "rule_files: [rules.yml]\n";
+            }
+            fs::write(dir.path().join("prometheus.yml"), config).unwrap();
             let address = free_address();
             let child = launch(&dir, address, flags);
             let mut server = Self { child, address, url: format!("http://{address}"), flags, dir };
@@ -137,14 +157,15 @@ fn launch(dir: &TempDir, address: SocketAddr, flags: &[&str]) -> Child {
         })
 }
 
-fn free_address() -> SocketAddr {
+/// Finds an address on which nobody listens now.
+pub(crate) fn free_address() -> SocketAddr {
     let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     probe.local_addr().unwrap()
 }
 
 fn scrape_config(targets: &[SocketAddr]) -> String {
     let mut config = String::from(
-        "global: { scrape_interval: 1s, scrape_timeout: 1s }\n\
+        "global: { scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }\n\
          scrape_configs:\n- job_name: test\n  static_configs:\n  - targets:\n",
     );
     for target in targets {

@@ -126,7 +126,7 @@ fn stalled(policy: &Policy, service: &Service) -> Alert {
 }
 
 fn rollback_recommended(service: &Service) -> Alert {
-    let name = "CanaryAutomatedRollbackRecommended";
+    let name = names::ROLLBACK_RECOMMENDED;
     let failing = service.rollout_series(names::VERDICT, r#"verdict="fail",then=~"roll_back|ask""#);
     let firing = format!(
         r#"ALERTS{{alertname=~"Canary.+",alertname!="{name}",alertstate="firing",severity="critical",namespace="{}",service="{}"}}"#,

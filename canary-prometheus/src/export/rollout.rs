@@ -1,29 +1,9 @@
-//! What is told of one target: a fold over the records of its rollouts.
+//! What is known of one rollout: a fold over its records.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use canary_core::record::{CheckResult, Content, Finding, Judgement, Outcome, Record, Ruling};
 use canary_core::value::{RolloutId, Timestamp};
-
-use super::calls::{self, CallTimes};
-
-/// Holds the series of one target.
-#[derive(Debug, Default)]
-pub(super) struct Series {
-    /// The newest rollout that was heard of.
-    pub(super) rollout: Option<Rollout>,
-    /// When it was heard that it had ended.
-    over: Option<Instant>,
-    /// Calls that failed, by action and kind.
-    pub(super) failed_calls: BTreeMap<(&'static str, &'static str), u64>,
-    /// Those of them that were retries, by action.
-    pub(super) failed_retries: BTreeMap<&'static str, u64>,
-    /// How often the route was found changed by somebody else.
-    pub(super) drifts: u64,
-    /// How long calls took.
-    pub(super) calls: CallTimes,
-}
 
 /// Says where a rollout stands, as far as records tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +46,7 @@ impl Phase {
 pub(super) struct Rollout {
     pub(super) id: RolloutId,
     /// The number of the last record: after a crash some come again.
-    last: u64,
+    pub(super) last: u64,
     pub(super) policy: String,
     pub(super) version: String,
     pub(super) phase: Phase,
@@ -153,51 +133,8 @@ impl CheckState {
     }
 }
 
-impl Series {
-    /// Takes note of a record of a rollout, each once.
-    pub(super) fn notice(&mut self, id: &RolloutId, record: &Record, now: Instant) {
-        let same = self.rollout.as_ref().filter(|known| known.id == *id);
-        if same.is_some_and(|known| record.number <= known.last) || self.is_of_an_older(id, record)
-        {
-            return;
-        }
-        if same.is_none() {
-            self.rollout = Some(Rollout::new(id.clone(), record.at));
-            self.over = None;
-        }
-        match &record.content {
-            Content::CallFailed { action, attempt, failure } => {
-                let action = calls::kind_of(action);
-                *self.failed_calls.entry((action, failure.kind.as_str())).or_default() += 1;
-                if *attempt > 1 {
-                    *self.failed_retries.entry(action).or_default() += 1;
-                }
-            }
-            Content::Drifted { .. } => self.drifts += 1,
-            Content::Ended { .. } => self.over = Some(now),
-            _ => {}
-        }
-        if let Some(rollout) = &mut self.rollout {
-            rollout.notice(record);
-        }
-    }
-
-    /// Tells whether the rollout ended this long ago.
-    pub(super) fn is_over(&self, now: Instant, keep: Duration) -> bool {
-        self.over.is_some_and(|over| now.saturating_duration_since(over) >= keep)
-    }
-
-    /// Tells whether a record is a late one, of a rollout before the one that is known.
-    fn is_of_an_older(&self, id: &RolloutId, record: &Record) -> bool {
-        let begins = matches!(record.content, Content::Started { .. } | Content::Restored { .. });
-        self.rollout
-            .as_ref()
-            .is_some_and(|known| known.id != *id && known.ended.is_none() && !begins)
-    }
-}
-
 impl Rollout {
-    fn new(id: RolloutId, now: Timestamp) -> Self {
+    pub(super) fn new(id: RolloutId, now: Timestamp) -> Self {
         Self {
             id,
             last: 0,
@@ -214,7 +151,7 @@ impl Rollout {
         }
     }
 
-    fn notice(&mut self, record: &Record) {
+    pub(super) fn notice(&mut self, record: &Record) {
         self.last = record.number;
         let at = record.at;
         match &record.content {

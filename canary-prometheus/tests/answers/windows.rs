@@ -1,0 +1,105 @@
+//! What is fetched for a window, and what of it is covered.
+
+use std::time::Duration;
+
+use canary_core::ports::{Call, MetricSource};
+use canary_core::value::{
+    Counts, EffectId, Epoch, Measured, Query, Reading, Signal, Timestamp, Window,
+};
+use serde_json::json;
+use wiremock::matchers::body_string_contains;
+use wiremock::{Mock, MockServer};
+
+use super::{BEGIN, PATIENT, always, at, measure, series, source, success, to};
+
+#[tokio::test]
+async fn once_the_pace_is_known_little_more_than_the_window_is_fetched() {
+    let server = always(success("matrix", json!([series(json!({}), &["1", "5", "9"])]))).await;
+    let source = source(&server.uri());
+    for _ in 0..2 {
+        let measured = measure(&source, Signal::Requests, PATIENT).await.unwrap();
+        assert_eq!(measured.sides.canary, Reading::Counts(Counts::new(8, 0).unwrap()));
+    }
+    let ranges = ranges_of(&server).await;
+    assert_eq!(ranges, ["330000ms", "330000ms", "90000ms", "90000ms"]);
+}
+
+#[tokio::test]
+async fn a_series_without_a_sample_before_the_window_is_looked_for_further_back() {
+    let server = MockServer::start().await;
+    let both = |new: &[&str]| {
+        let old = series(json!({"pod": "a"}), &["1", "5", "9"]);
+        let mut new = series(json!({"pod": "a", "code": "500"}), new);
+        new["values"].as_array_mut().unwrap().remove(0);
+        success("matrix", json!([old, new]))
+    };
+    Mock::given(body_string_contains("90000ms"))
+        .respond_with(both(&["-", "2", "3"]))
+        .mount(&server)
+        .await;
+    to(&server, "query", both(&["-", "2", "3"])).await;
+    let source = source(&server.uri());
+    for _ in 0..2 {
+        let measured = measure(&source, Signal::Requests, PATIENT).await.unwrap();
+        // The process was scraped before without the series: it began at zero.
+        assert_eq!(measured.sides.canary, Reading::Counts(Counts::new(8 + 3, 3).unwrap()));
+    }
+    let ranges = ranges_of(&server).await;
+    assert_eq!(ranges[2..], ["90000ms", "90000ms", "330000ms", "330000ms"]);
+}
+
+/// Returns the ranges of all queries so far.
+async fn ranges_of(server: &MockServer) -> Vec<String> {
+    let asked = server.received_requests().await.unwrap();
+    let range = |body: &[u8]| {
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        body.split_once("%5B").unwrap().1.split_once("%5D").unwrap().0.to_owned()
+    };
+    asked.iter().map(|request| range(&request.body)).collect()
+}
+
+#[tokio::test]
+async fn a_canary_that_was_not_scraped_twice_yet_is_waited_for_and_the_reason_is_told() {
+    let stable = series(json!({}), &["1", "5", "9"]);
+    let once = json!({ "metric": {}, "values": [[(BEGIN / 1000 + 50) as f64, "7"]] });
+    let no_series = "canary: no series (not scraped yet, without requests so far, or not what the query selects)";
+    for (canary, notes) in [
+        (json!([]), &[no_series][..]),
+        (json!([once]), &["canary: scraped once so far, where counting begins"]),
+    ] {
+        let server = MockServer::start().await;
+        to(&server, "v2", success("matrix", canary)).await;
+        to(&server, "stable", success("matrix", json!([stable]))).await;
+        let source = source(&server.uri());
+        let early = measure(&source, Signal::Requests, PATIENT).await.unwrap();
+        let pending = Measured::pending(at(30));
+        assert_eq!(early, notes.iter().fold(pending, |all, note| all.note(*note)));
+
+        // A minute after the cursor is four scrapes of stable later.
+        let call =
+            Call::new("x".parse().unwrap(), Epoch::new(1), EffectId::new(1), 1, at(90), at(120));
+        let queries = [Query::new(Signal::Requests, at(20))];
+        let late = source.measure(&call, &queries, at(90)).await.pop().unwrap().unwrap();
+        assert_eq!(late.sides.canary, Reading::NoData);
+        assert!(!late.covered.is_empty());
+        assert_eq!(late.notes, notes);
+    }
+}
+
+#[tokio::test]
+async fn a_window_too_long_to_fetch_begins_later_and_says_so() {
+    let server = always(success("matrix", json!([]))).await;
+    let source = source(&server.uri());
+    let call = Call::new("x".parse().unwrap(), Epoch::new(1), EffectId::new(1), 1, at(0), at(60));
+    let queries =
+        [Query::new(Signal::Requests, Timestamp::EPOCH), Query::new(Signal::Latency, at(90))];
+    let answers = source.measure(&call, &queries, at(60)).await;
+    let [requests, latency] = <[_; 2]>::try_from(answers).unwrap().map(Result::unwrap);
+    assert_eq!(requests.covered, Window::new(at(60) - Duration::from_secs(3600), at(60)));
+    let unseen = "no series of either side (not scraped yet, without requests so far, or not what the query selects)";
+    assert!(requests.notes.contains(&unseen.to_owned()), "{:?}", requests.notes);
+    let left_out = requests.notes.iter().any(|note| note.starts_with("left out"));
+    assert!(left_out, "{:?}", requests.notes);
+    // A cursor ahead of the clock asks nothing.
+    assert_eq!(latency, Measured::pending(at(90)));
+}
