@@ -6,10 +6,18 @@
 //! arrives late ever raises the canary again.
 //!
 //! - [`RouteWeights`] is that part, as a [`TrafficRouter`](canary_core::ports::TrafficRouter). A [`RouteKind`]
-//!   tells it how the object is laid out, a [`Selector`] which two weights are meant.
+//!   tells it how the object is laid out, a [`Selector`] which two weights are meant, a [`RuleForm`] how requests
+//!   are sent by their headers and copied. [`RouteSet`] moves several objects together.
 //! - [`http_route`] makes one for a Gateway API `HTTPRoute`.
-//! - [`client()`] and [`client_from`] make a Kubernetes client which leaves retries to the rollout, and
+//! - [`ReplicaRatio`] shifts traffic without a mesh, by the sizes of two Deployments.
+//! - [`Deployments`] runs the two versions as Deployments, a [`Workload`](canary_core::ports::Workload).
+//! - [`Connection`], [`client()`] and [`client_from`] make a Kubernetes client which leaves retries to the rollout, and
 //!   [`port_error`] sorts that client's errors by what can be done about them.
+//! - [`ConfigMapStore`] keeps rollouts in the cluster; [`Leadership`] shares them among replicas, with a Lease for each
+//!   of some [`Shards`].
+//! - [`Preflight`] says before a start all that is wrong; [`dry_run`] makes a client whose writes are only tried;
+//!   [`Permissions`] writes the Role and is what pre-flight asks about.
+//! - [`ReadyPods`] is a gate, [`Events`] an observer.
 //! - The feature `test-util` adds `testing`: an API server in memory, and the way to a real one.
 //!
 //! ```
@@ -48,21 +56,67 @@
 //! object's `resourceVersion` would do neither job: any unrelated writer would break it, and an abort that
 //! finds weight 0 already there would change nothing, so that a raise still on its way could land after it.
 
+mod beside;
+mod calls;
+mod candidates;
 mod change;
 mod client;
+mod dry_run;
+mod edit;
 mod error;
+mod events;
 mod fence;
+mod form;
+mod hash;
 mod httproute;
+mod leadership;
+mod lower;
 mod object;
+mod permissions;
+mod pods;
+mod preflight;
+mod ratio;
+mod release;
 mod route;
+mod rule;
 mod selector;
+mod set;
 mod split;
+mod store;
 #[cfg(feature = "test-util")]
 pub mod testing;
+mod watch;
+mod workload;
 
-pub use client::{ClientError, client, client_from};
+/// Holds the page on Kubernetes, whose examples must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/kubernetes.md")]
+pub struct PageOnKubernetes;
+
+/// Holds the page on Deployments, whose examples must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/deployments.md")]
+pub struct PageOnDeployments;
+
+pub use client::{ClientError, Connection, client, client_from};
+pub use dry_run::dry_run;
 pub use error::port_error;
-pub use fence::FENCE;
-pub use httproute::{HTTP_ROUTE, http_route};
+pub use events::{Events, EventsOn};
+pub use fence::{BEFORE, FENCE};
+pub use form::{Mirror, OWN_RULE, RuleForm};
+pub use httproute::{HTTP_ROUTE, http_route, http_route_of};
+#[cfg(feature = "driver")]
+pub use leadership::FleetDuty;
+pub use leadership::{Duty, Leadership, Shards};
+pub use object::{Object, until_deadline};
+pub use permissions::{Account, Permission, Permissions};
+pub use pods::ReadyPods;
+pub use preflight::{Check, Finding, Findings, Preflight, Severity};
+pub use ratio::{DEPLOYMENT, ReplicaRatio};
 pub use route::RouteWeights;
-pub use selector::{RouteKind, Rule, Selector};
+pub use rule::Rule;
+pub use selector::{RouteKind, Selector};
+pub use set::RouteSet;
+pub use store::ConfigMapStore;
+pub use watch::RouteWatch;
+pub use workload::{Deployments, Variant};

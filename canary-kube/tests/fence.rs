@@ -208,8 +208,8 @@ async fn a_lowering_needs_no_quiet_object(route: Route) {
 
 async fn lowering_takes_over_and_raising_does_not(route: Route) {
     let router = route.router();
-    let (_, version) = observe(&router).await;
-    let raised = apply(&router, &call("old"), 10, Some(&version)).await.unwrap();
+    let claimed = apply(&router, &call("old"), 0, None).await.unwrap();
+    let raised = apply(&router, &call("old"), 10, Some(&claimed.version)).await.unwrap();
     let (_, version) = observe(&router).await;
     let refused = apply(&router, &call("new"), 20, Some(&version)).await.unwrap_err();
     assert_eq!(refused.kind(), FailureKind::Conflict);
@@ -250,8 +250,8 @@ async fn destinations_that_changed_places_are_not_raised(route: Route) {
 /// The backends change places after the abort has read the object and before it writes.
 async fn destinations_that_change_places_within_an_abort_are_found_again(route: Route) {
     let (router, (held, slow)) = (route.router(), route.held());
-    let (_, version) = observe(&router).await;
-    apply(&router, &call("a"), 10, Some(&version)).await.unwrap();
+    let claimed = apply(&router, &call("a"), 0, None).await.unwrap();
+    apply(&router, &call("a"), 10, Some(&claimed.version)).await.unwrap();
     let abort = call("a");
     let aborting = apply(&slow, &abort, 0, None);
     let moving = async {

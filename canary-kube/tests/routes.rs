@@ -144,6 +144,71 @@ async fn a_stranger_with_a_share_stops_raises_and_never_an_abort() {
     assert_eq!(weights, [80, 0, 20]);
 }
 
+/// Somebody adds a rule that could be meant, too, or lists a destination once more.
+#[tokio::test]
+async fn what_becomes_unclear_midway_is_not_raised_and_lowered_all_the_same() {
+    let named = |weights: [u8; 2]| {
+        let mut rule = pair(weights[0], weights[1]);
+        rule["name"] = json!("api");
+        rule["matches"] = json!([{ "path": { "value": "/api" } }]);
+        rule
+    };
+    let clear = Rule::Matching(json!({ "path": { "value": "/api" } }));
+    let twice = json!({ "name": "web-canary", "port": 81, "weight": 7 });
+    for choice in [Rule::Only, Rule::Named("api".to_owned()), clear, Rule::At(0)] {
+        let api = api(json!([named([100, 0])]));
+        let backends = names("web-stable", "web-canary");
+        let router = http_route(api.client(), "shop", "web", choice.clone(), backends);
+        let claimed = apply(&router, &call("a"), 0, None).await.unwrap();
+        let half = apply(&router, &call("a"), 50, Some(&claimed.version)).await.unwrap();
+
+        let mut object = api.get(&HTTP_ROUTE, "shop", "web").unwrap();
+        let rules = object["spec"]["rules"].as_array_mut().unwrap();
+        if choice == Rule::At(0) {
+            rules[0]["backendRefs"].as_array_mut().unwrap().push(twice.clone());
+        } else {
+            rules.push(named([60, 40]));
+        }
+        api.put(&HTTP_ROUTE, "shop", "web", &object);
+        let spec = || api.get(&HTTP_ROUTE, "shop", "web").unwrap()["spec"]["rules"].clone();
+        let before = spec();
+        let unclear = apply(&router, &call("a"), 100, Some(&half.version)).await.unwrap_err();
+        assert_eq!(unclear.kind(), FailureKind::Invalid, "{unclear}");
+        assert_eq!(spec(), before, "{choice:?}: {unclear}");
+
+        let aborted = apply(&router, &call("a"), 0, None).await.unwrap();
+        assert_eq!(aborted.accepted.canary, Weight::ZERO);
+        for rule in spec().as_array().unwrap() {
+            let weights = rule["backendRefs"].as_array().unwrap().iter();
+            let weights: Vec<_> = weights.map(|one| one["weight"].as_u64().unwrap()).collect();
+            assert!(weights[0] > 0 && weights[1..].iter().all(|canary| *canary == 0), "{rule}");
+        }
+        let nowhere = apply(&router, &call("a"), 5, Some(&aborted.version)).await.unwrap_err();
+        assert_eq!(nowhere.kind(), FailureKind::Invalid);
+        router.release(&call("a")).await.unwrap();
+    }
+}
+
+/// A destination that is listed twice beside a stranger: all of the canary's share goes to stable, none of the
+/// stranger's.
+#[tokio::test]
+async fn all_of_a_canary_that_is_listed_twice_goes_back_to_stable() {
+    for [stable, first, other, second] in
+        [[10, 20, 30, 40], [0, 60, 0, 40], [0, 0, 0, 7], [0, 7, 0, 0], [0, 0, 90, 10]]
+    {
+        let entries =
+            [("web-stable", stable), ("web-canary", first), ("old", other), ("web-canary", second)];
+        let api = api(json!([rule(&entries.map(|(name, weight)| (name, json!(weight))))]));
+        let router = router(api.client(), "shop", "web");
+        apply(&router, &call("a"), 0, None).await.unwrap();
+        let spec = api.get(&HTTP_ROUTE, "shop", "web").unwrap()["spec"].clone();
+        let [s, c, o, d] =
+            [0, 1, 2, 3].map(|i| spec["rules"][0]["backendRefs"][i]["weight"].as_u64().unwrap());
+        assert_eq!([c, d, o], [0, 0, other], "{spec}");
+        assert_eq!(s, if other == 0 { s.max(1) } else { stable + first + second });
+    }
+}
+
 #[tokio::test]
 async fn weights_that_make_no_sense_stop_raises_and_never_an_abort() {
     for [stable, canary] in [

@@ -44,6 +44,6 @@ impl HttpRouteRouterBuilder {
     pub fn backends(self, stable: impl Into<String>, canary: impl Into<String>) -> HttpRouteRouter {
         let backends = BySide { stable: stable.into(), canary: canary.into() };
         let weights = http_route(self.client, self.namespace, self.name, self.rule, backends);
-        HttpRouteRouter::by(weights)
+        HttpRouteRouter::by(weights.without_mirror())
     }
 }

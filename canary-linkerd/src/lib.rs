@@ -62,13 +62,21 @@
 //! annotation [`FENCE`](canary_kube::FENCE). Everything else stays as it is, known to this crate or not.
 //! What this guarantees against late requests and other writers is said at [`RouteWeights`](canary_kube::RouteWeights).
 //!
+//! Where the plan sends requests by their headers, a rule of the rollout's own, whose name begins with
+//! [`OWN_RULE`](canary_kube::OWN_RULE): the managed one's matches with the headers beside, its filters and timeouts,
+//! and the canary alone as its backend. It takes rules that have names, which the Gateway API's standard channel has
+//! since 1.4; on an older server, and with Linkerd's own `policy.linkerd.io` kind, the API server refuses it and
+//! nothing is written. Linkerd has no mirroring: a plan that asks for copies is refused before it starts.
+//!
 //! # What is refused
 //! A rule that is missing or could be one of several, a backend that is missing, a third one that has a share of
 //! the traffic, weights that make no sense. An abort is only refused where there is nothing to write to: it
 //! lowers whatever the weights are.
 //!
 //! # When traffic follows
-//! The API server's answer says that the weights are accepted, not that requests follow them.
+//! The API server's answer says that the weights are accepted, not that requests follow them. Where Linkerd's policy
+//! controller writes in the route's status that it does not take it, or cannot find a backend, a raise fails with what it
+//! says.
 
 mod builder;
 mod router;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use canary_core::ports::{Applied, Call, Capabilities, Observed, PortError, TrafficRouter};
-use canary_core::value::{Traffic, Version};
+use canary_core::value::{RolloutId, Traffic, Version};
 use canary_kube::RouteWeights;
 use kube::Client;
 
@@ -11,7 +11,7 @@ use crate::builder::HttpRouteRouterBuilder;
 /// Shifts the weights of two backends in one rule of an HTTPRoute.
 ///
 /// Both backends must be in the rule already, and nothing else in it may have a weight. What is written
-/// and what that guarantees is [`RouteWeights`]' business.
+/// and what that guarantees is [`RouteWeights`]' business. Linkerd routes by headers, and copies no requests.
 #[derive(Clone, Debug)]
 pub struct HttpRouteRouter {
     weights: RouteWeights,
@@ -44,6 +44,10 @@ impl TrafficRouter for HttpRouteRouter {
 
     async fn observe(&self, call: &Call) -> Result<Observed, PortError> {
         self.weights.observe(call).await
+    }
+
+    async fn holder(&self, call: &Call) -> Result<Option<RolloutId>, PortError> {
+        self.weights.holder(call).await
     }
 
     async fn apply(

@@ -1,10 +1,12 @@
-//! A rollout touches nothing but two weights, whatever else an HTTPRoute holds.
+//! A rollout touches nothing but two weights and a rule of its own, whatever else an HTTPRoute holds.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
+
 use canary_core::testing::conformance::run;
-use canary_core::value::Weight;
+use canary_core::value::{Traffic, Weight};
 use canary_kube::HTTP_ROUTE;
-use canary_kube::testing::{Cluster, MemoryApi, leaves_the_rest_alone};
+use canary_kube::testing::{Cluster, MemoryApi, takes_only_its_own};
 use canary_linkerd::{HttpRouteRouter, HttpRouteRouterBuilder};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -21,7 +23,7 @@ proptest! {
             api.put(&HTTP_ROUTE, "shop", "web", &route.fields);
             let router = route.backends(HttpRouteRouter::new(api.client(), "shop", "web"));
             let read = async || api.get(&HTTP_ROUTE, "shop", "web").unwrap();
-            leaves_the_rest_alone(&router, read, &route.weights, &steps).await;
+            takes_only_its_own(&router, read, &route.weights, &steps, |_| {}).await;
         });
     }
 }
@@ -37,7 +39,8 @@ proptest! {
             let object = cluster.create(&HTTP_ROUTE, &route.fields).await;
             let router = HttpRouteRouter::new(cluster.client(), object.namespace(), object.name());
             let router = route.backends(router);
-            leaves_the_rest_alone(&router, async || object.read().await, &route.weights, &steps).await;
+            let read = async || object.read().await;
+            takes_only_its_own(&router, read, &route.weights, &steps, |_| {}).await;
             object.delete().await;
         });
     }
@@ -74,9 +77,18 @@ impl Route {
     }
 }
 
-fn steps() -> impl Strategy<Value = Vec<Weight>> {
+fn steps() -> impl Strategy<Value = Vec<Traffic>> {
     let points = prop_oneof![(0_u16..=100).prop_map(|percent| percent * 100), 0_u16..=10_000];
-    vec(points.prop_map(|points| Weight::from_basis_points(points).unwrap()), 0..5)
+    let weight = points.prop_map(|points| Weight::from_basis_points(points).unwrap());
+    // None that a rule asks for itself.
+    let header = btree_map("[xX]-[a-z]{1,3}", "[a-z]{1,5}|[ -~]{1,9}", 0..3);
+    let header = header.prop_filter("names differ in more than case", |header| {
+        let names: BTreeSet<_> = header.keys().map(|name| name.to_lowercase()).collect();
+        names.len() == header.len()
+    });
+    let traffic = (weight, header)
+        .prop_map(|(weight, header)| Traffic::to_canary(weight).with_header(header));
+    vec(traffic, 0..5)
 }
 
 prop_compose! {

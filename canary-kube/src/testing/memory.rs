@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use kube::Client;
 use kube::client::Body;
@@ -11,19 +12,20 @@ use serde_json::{Value, json};
 
 use crate::selector::RouteKind;
 
-/// Answers to reads and patches of route objects as a real API server was seen to answer.
+/// Answers to reads and patches of route objects as a real API server was seen to answer, and to what the store and the
+/// Leases ask.
 ///
-/// It checks no schema. Clones share their objects.
+/// It checks no schema, and lists in one page. Clones share their objects.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryApi {
     state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     /// By the path that requests name them by.
-    objects: BTreeMap<String, Value>,
-    resource_version: u64,
+    pub(super) objects: BTreeMap<String, Value>,
+    pub(super) resource_version: u64,
     /// What the next requests are answered, whatever they ask.
     canned: VecDeque<Canned>,
     requests: Vec<String>,
@@ -71,6 +73,15 @@ impl MemoryApi {
         self.state().objects.get(&path).cloned()
     }
 
+    /// Deletes what is kept under a name in a namespace, whatever its kind.
+    pub fn delete(&self, namespace: &str, name: &str) {
+        let place = |path: &str| {
+            let mut parts = path.rsplit('/');
+            parts.next() == Some(name) && parts.nth(1) == Some(namespace)
+        };
+        self.state().objects.retain(|path, _| !place(path));
+    }
+
     /// Answers the next request with this code and body, whatever it asks, and then the next with the next.
     pub fn answer_next(&self, code: u16, retry_after: Option<u32>, body: impl Into<String>) {
         let canned = Canned { code, retry_after, body: body.into() };
@@ -95,12 +106,28 @@ impl MemoryApi {
         let mut state = self.state();
         state.requests.push(format!("{} {media}", head.method).trim_end().to_owned());
         let canned = state.canned.pop_front().unwrap_or_else(|| {
-            let done = state.act(&head.method, head.uri.path(), media, &body);
+            let tried = is_only_tried(&head, &body);
+            let before = tried.then(|| (state.objects.clone(), state.resource_version));
+            let many = state.act_on_many(&head.method, &head.uri, &body);
+            let done =
+                many.unwrap_or_else(|| state.act(&head.method, head.uri.path(), media, &body));
+            if let Some((objects, resource_version)) = before {
+                (state.objects, state.resource_version) = (objects, resource_version);
+            }
             let (code, body) = done.map_or_else(Refusal::status, |object| (200, object));
             Canned { code, retry_after: None, body: body.to_string() }
         });
         Ok(canned.response())
     }
+}
+
+/// Tells whether a write is not to be carried out; a deletion says so in its body, where there is one.
+fn is_only_tried(head: &Parts, body: &[u8]) -> bool {
+    if head.method == Method::DELETE && !body.is_empty() {
+        let options = serde_json::from_slice::<Value>(body).unwrap_or_default();
+        return options["dryRun"] == json!(["All"]);
+    }
+    head.uri.query().is_some_and(|query| query.contains("dryRun=All"))
 }
 
 impl Canned {
@@ -116,7 +143,9 @@ impl Canned {
 
 /// Says why a request was not done.
 #[derive(Debug)]
-enum Refusal {
+pub(super) enum Refusal {
+    /// There is such an object already.
+    Exists,
     /// There is no such object.
     Missing,
     /// A test of a JSON patch failed, or a path in it is missing.
@@ -131,6 +160,7 @@ impl Refusal {
     /// Returns what a real server (1.34 and 1.36) was seen to answer.
     fn status(self) -> (u16, Value) {
         let (code, reason, message) = match self {
+            Self::Exists => (409, "AlreadyExists", "the object already exists"),
             Self::Missing => (404, "NotFound", "the object was not found"),
             Self::Untrue => {
                 (422, "Invalid", "the server rejected our request due to an error in our request")
@@ -173,14 +203,16 @@ impl State {
             }
             _ => return Err(Refusal::Unknown),
         }
-        if new["metadata"]["resourceVersion"] != old["metadata"]["resourceVersion"] {
+        let version = &new["metadata"]["resourceVersion"];
+        // A version of 0 is taken for none.
+        if version != "0" && *version != old["metadata"]["resourceVersion"] {
             return Err(Refusal::Stale);
         }
         Ok(self.store(path.to_owned(), new))
     }
 
     /// Stores an object as a server does: without empty maps, and with a version that moves if anything did.
-    fn store(&mut self, path: String, mut object: Value) -> Value {
+    pub(super) fn store(&mut self, path: String, mut object: Value) -> Value {
         let old = self.objects.get(&path);
         let metadata = object["metadata"].as_object_mut().expect("metadata is a map");
         metadata.retain(|_, value| *value != json!({}));

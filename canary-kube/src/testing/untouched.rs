@@ -3,53 +3,71 @@
 use std::time::Duration;
 
 use canary_core::ports::{Call, TrafficRouter};
-use canary_core::value::{EffectId, Epoch, Timestamp, Traffic, Weight};
+use canary_core::value::{EffectId, Epoch, Timestamp, Traffic};
 use json_patch::PatchOperation;
 use serde_json::{Value, json};
 
-use crate::fence::FENCE;
+use crate::fence::{BEFORE, FENCE};
+use crate::form::is_own;
 
-/// Takes a rollout through these weights, to 0 % and to its release, and checks after each step that nothing of
-/// the object changed but the two weights and the fence.
+/// Takes a rollout through this traffic, to 0 % and to its release, and checks after each step that nothing of the
+/// object changed but the two weights, the fence, the rollout's own rules, and what `ours` takes away from an object
+/// that was read.
 ///
 /// `weights` points at the two weights, stable's first; `read` reads the object.
 ///
 /// # Panics
-/// Where anything else changed, a step was refused, or the fence is missing or stays.
-pub async fn leaves_the_rest_alone(
+/// Where anything else changed, a step was refused, or the fence is missing or stays; in the end where anything but
+/// weights stays, and not even those where the canary had nothing.
+pub async fn takes_only_its_own(
     router: &impl TrafficRouter,
     read: impl AsyncFn() -> Value,
     weights: &[String; 2],
-    steps: &[Weight],
+    steps: &[Traffic],
+    ours: impl Fn(&mut Value),
 ) {
     let before = read().await;
     let mut calls = Calls(0);
-    for &weight in steps.iter().chain([&Weight::ZERO]) {
+    let first = router.observe(&calls.next()).await.expect("it can be observed");
+    let empty = !first.traffic.reaches_canary();
+    for traffic in steps.iter().chain([&Traffic::all_stable()]) {
         let observed = router.observe(&calls.next()).await.expect("it can be observed");
-        let raises = weight > observed.traffic.canary;
+        let raises = !traffic.is_within(&observed.traffic);
         let at = raises.then_some(&observed.version);
-        let traffic = Traffic::to_canary(weight);
-        let applied = router.apply(&calls.next(), &traffic, at).await;
-        assert_eq!(applied.expect("it is accepted").accepted, traffic);
-        let now = read().await;
-        assert!(holds_fence(&now), "no fence at {weight}: {now}");
-        assert_only(weights, &before, &now);
+        let applied = router.apply(&calls.next(), traffic, at).await;
+        assert_eq!(applied.expect("it is accepted").accepted, *traffic);
+        let observed = router.observe(&calls.next()).await.expect("it can be observed");
+        assert_eq!(observed.traffic, *traffic);
+        let mut now = read().await;
+        assert!(holds_fence(&now), "no fence at {traffic}: {now}");
+        ours(&mut now);
+        assert_only(weights, &before, &without_own_rules(now));
     }
     router.release(&calls.next()).await.expect("it is released");
     let after = read().await;
     assert!(!holds_fence(&after), "the fence stays: {after}");
     assert_only(weights, &before, &after);
-    let weight = |object: &Value, at| object.pointer(at).and_then(Value::as_u64);
-    if weights.each_ref().map(|at| weight(&before, at)) == [Some(100), Some(0)] {
+    if empty {
         assert_eq!(differences(&before, &after), [""; 0], "from 0 % to 0 %");
     }
 }
 
-/// Points at what differs between two states of an object, beside the server's own counters.
+/// Takes the rules away that stand in front of others.
+fn without_own_rules(mut object: Value) -> Value {
+    let lists = object["spec"].as_object_mut().into_iter().flatten();
+    for rules in lists.filter_map(|(_, list)| list.as_array_mut()) {
+        rules.retain(|rule| !is_own(rule));
+    }
+    object
+}
+
+/// Points at what differs between two states of an object, beside the server's own counters and what controllers say
+/// of it.
 #[must_use]
 pub fn differences(before: &Value, after: &Value) -> Vec<String> {
     let [before, after] = [before, after].map(|object| {
         let mut object = object.clone();
+        object.as_object_mut().and_then(|fields| fields.remove("status"));
         if let Some(metadata) = object["metadata"].as_object_mut() {
             for counter in ["generation", "managedFields", "resourceVersion"] {
                 metadata.remove(counter);
@@ -73,6 +91,7 @@ fn without_fence(object: &Value) -> Value {
     if let Some(annotations) = object.pointer_mut("/metadata/annotations") {
         if let Some(map) = annotations.as_object_mut() {
             map.remove(FENCE);
+            map.remove(BEFORE);
         }
         if *annotations == json!({}) {
             let metadata = object["metadata"].as_object_mut();

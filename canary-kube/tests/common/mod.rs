@@ -43,7 +43,7 @@ pub(crate) fn call(rollout: &str) -> Call {
 
 /// Sets a whole percentage.
 pub(crate) async fn apply(
-    router: &RouteWeights,
+    router: &impl TrafficRouter,
     call: &Call,
     percent: u8,
     at: Option<&Version>,
@@ -53,7 +53,7 @@ pub(crate) async fn apply(
 }
 
 /// Reads the canary's weight and the version.
-pub(crate) async fn observe(router: &RouteWeights) -> (Weight, Version) {
+pub(crate) async fn observe(router: &impl TrafficRouter) -> (Weight, Version) {
     let observed = router.observe(&call("observer")).await.unwrap();
     (observed.traffic.canary, observed.version)
 }
