@@ -1,7 +1,7 @@
 //! Shifts traffic with Istio VirtualServices for canary rollouts.
 //!
-//! [`VirtualServiceRouter`] changes the weights of two destinations in one HTTP route: stable's and the
-//! canary's. Both are in the route already, known by their subsets or by their hosts:
+//! [`VirtualServiceRouter`] shifts the traffic between two destinations in one route: stable's and the canary's.
+//! Both are in the route already, known by their subsets or by their hosts:
 //!
 //! ```yaml
 //! apiVersion: networking.istio.io/v1
@@ -60,28 +60,52 @@
 //! ```
 //!
 //! # What is written
-//! The two weights, out of 100 or, below a whole percent, out of 10 000; and while a rollout runs, the
-//! annotation [`FENCE`](canary_kube::FENCE). Everything else stays as it is, known to this crate or not.
-//! What this guarantees against late requests and other writers is said at [`RouteWeights`](canary_kube::RouteWeights).
+//! - The two weights, out of 100 or, below a whole percent, out of 10 000.
+//! - Where the plan sends requests by their headers, a route of the rollout's own in front: a copy of the managed
+//!   one for requests with the headers, which sends to the canary alone. Its name begins with
+//!   [`OWN_RULE`](canary_kube::OWN_RULE). With [`header_route`](VirtualServiceRouterBuilder::header_route) the
+//!   user's own route does that, and nothing is written.
+//! - Where the plan copies requests, `mirror` and `mirrorPercentage` of the managed route.
+//! - While a rollout runs, the annotations [`FENCE`](canary_kube::FENCE) and, where weights were written in
+//!   another way that means the same, [`BEFORE`](canary_kube::BEFORE).
+//!
+//! All of that is gone in the end. Everything else stays as it is, known to this crate or not. What this guarantees
+//! against late requests and other writers is said at [`RouteWeights`](canary_kube::RouteWeights).
+//!
+//! TLS and TCP routes have weights alone. Several routes, and several objects, move together with
+//! [`and`](VirtualServiceRouter::and). [`Subsets`] looks after the subsets that a DestinationRule defines.
 //!
 //! # What is refused
-//! A route that is missing or could be one of several, a destination that is missing, a third one that has a
-//! share of the traffic, weights that make no sense. An abort is only refused where there is nothing to write
-//! to: it lowers whatever the weights are.
+//! A route that is missing or could be one of several, or that only names a delegate; a destination that is missing,
+//! a third one that has a share of the traffic, weights that make no sense, a mirror where the user has one. An abort
+//! is only refused where there is nothing to write to: it lowers whatever the weights are.
 //!
 //! # When traffic follows
 //! The API server's answer says that the weights are accepted, not that requests follow them: a VirtualService
 //! has no status that would tell. Istio takes about a tenth of a second, and seconds while much else changes.
+//! A [`SyncProbe`] asks Istio's control plane, so that the records tell.
 
 mod builder;
+mod host;
+mod http;
+mod preflight;
 mod resource;
 mod router;
+mod subsets;
+mod sync;
 
 pub use builder::VirtualServiceRouterBuilder;
 pub use canary_kube::{ClientError, client, client_from};
-pub use resource::VIRTUAL_SERVICE;
+pub use preflight::{DestinationRuleCheck, VirtualServiceCheck};
+pub use resource::{DESTINATION_RULE, VIRTUAL_SERVICE};
 pub use router::VirtualServiceRouter;
+pub use subsets::{SubsetReport, Subsets};
+pub use sync::{SyncProbe, Watched};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/istio.md")]
+struct Page;

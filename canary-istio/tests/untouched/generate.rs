@@ -1,52 +1,45 @@
-//! A rollout touches nothing but two weights, whatever else a VirtualService holds.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! VirtualServices and DestinationRules with about any field.
 
-use canary_core::testing::conformance::run;
-use canary_core::value::Weight;
-use canary_istio::{VIRTUAL_SERVICE, VirtualServiceRouter};
-use canary_kube::testing::{Cluster, MemoryApi, leaves_the_rest_alone};
+use canary_core::value::{Traffic, Weight};
+use canary_istio::{VirtualServiceRouter, VirtualServiceRouterBuilder};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
 
-proptest! {
-    #![proptest_config(cases(128))]
-
-    #[test]
-    fn in_memory(service in virtual_service(Fields::Any), steps in steps()) {
-        run(async {
-            let api = MemoryApi::new();
-            api.put(&VIRTUAL_SERVICE, "shop", "checkout", &service.fields);
-            let router = VirtualServiceRouter::new(api.client(), "shop", "checkout");
-            let router = service.destinations(router);
-            let read = async || api.get(&VIRTUAL_SERVICE, "shop", "checkout").unwrap();
-            leaves_the_rest_alone(&router, read, &service.weights, &steps).await;
-        });
-    }
-}
-
-proptest! {
-    #![proptest_config(cases(12))]
-
-    #[test]
-    #[ignore = "needs a Kubernetes API server: CANARY_TEST_KUBECONFIG=… cargo test -p canary-istio -- --ignored"]
-    fn on_a_real_server(service in virtual_service(Fields::OfTheSchema), steps in steps()) {
-        run(async {
-            let cluster = Cluster::connect().await;
-            let object = cluster.create(&VIRTUAL_SERVICE, &service.fields).await;
-            let router =
-                VirtualServiceRouter::new(cluster.client(), object.namespace(), object.name());
-            let router = service.destinations(router);
-            leaves_the_rest_alone(&router, async || object.read().await, &service.weights, &steps).await;
-            object.delete().await;
-        });
-    }
+/// Any `spec`, with a managed route put into its HTTP routes.
+pub(crate) fn of_schema(spec: &Value) -> impl Strategy<Value = Service> + use<> {
+    let route = &spec["properties"]["http"]["items"];
+    let entry = &route["properties"]["route"]["items"];
+    let value = crate::common::schema::value;
+    let routes = vec(value(route), 0..3);
+    (value(spec), routes, value(route), [value(entry), value(entry)], metadata()).prop_map(
+        |(mut spec, mut http, mut route, [stable, canary], metadata)| {
+            for instead in ["redirect", "directResponse", "delegate"] {
+                route.as_object_mut().unwrap().remove(instead);
+            }
+            route["name"] = json!("primary");
+            let stable = destination(stable, "stable", false, Some(100));
+            let canary = destination(canary, "canary", false, Some(0));
+            route["route"] = json!([stable, canary]);
+            let index = http.len() / 2;
+            http.insert(index, route);
+            spec["http"] = json!(http);
+            spec["hosts"] = json!(["checkout"]);
+            let place = |entry| format!("/spec/http/{index}/route/{entry}/weight");
+            Service {
+                fields: json!({ "metadata": metadata, "spec": spec }),
+                named: true,
+                by_host: false,
+                weights: [place(0), place(1)],
+            }
+        },
+    )
 }
 
 /// Says which fields an object may hold beside those that are routed by.
 #[derive(Clone, Copy, Debug)]
-enum Fields {
+pub(crate) enum Fields {
     /// Any at all.
     Any,
     /// Those that Istio knows.
@@ -55,30 +48,33 @@ enum Fields {
 
 /// A VirtualService, how its destinations are chosen, and where their weights are.
 #[derive(Clone, Debug)]
-struct Service {
-    fields: Value,
+pub(crate) struct Service {
+    pub(crate) fields: Value,
     named: bool,
     by_host: bool,
-    weights: [String; 2],
+    pub(crate) weights: [String; 2],
 }
 
 impl Service {
-    fn destinations(
-        &self,
-        router: canary_istio::VirtualServiceRouterBuilder,
-    ) -> VirtualServiceRouter {
+    pub(crate) fn destinations(&self, router: VirtualServiceRouterBuilder) -> VirtualServiceRouter {
         let router = if self.named { router.route("primary") } else { router };
         if self.by_host { router.hosts("v1", "v2") } else { router.subsets("stable", "canary") }
     }
 }
 
-fn steps() -> impl Strategy<Value = Vec<Weight>> {
+pub(crate) fn steps() -> impl Strategy<Value = Vec<Traffic>> {
     let points = prop_oneof![(0_u16..=100).prop_map(|percent| percent * 100), 0_u16..=10_000];
-    vec(points.prop_map(|points| Weight::from_basis_points(points).unwrap()), 0..5)
+    let weight = || points.clone().prop_map(|points| Weight::from_basis_points(points).unwrap());
+    let header = btree_map("x-[a-z]{1,3}", "[a-z]{1,5}|.*[&<\"]", 0..3);
+    let mirror = prop_oneof![2 => Just(Weight::ZERO), 1 => weight()];
+    let traffic = (weight(), header, mirror).prop_map(|(weight, header, mirror)| {
+        Traffic::to_canary(weight).with_header(header).with_mirror(mirror)
+    });
+    vec(traffic, 0..5)
 }
 
 prop_compose! {
-    fn virtual_service(fields: Fields)(
+    pub(crate) fn virtual_service(fields: Fields)(
         named in any::<bool>(),
         by_host in any::<bool>(),
     )(
@@ -166,7 +162,7 @@ fn other_route(fields: Fields, both: bool) -> impl Strategy<Value = Value> {
     )
 }
 
-fn metadata() -> impl Strategy<Value = Value> {
+pub(crate) fn metadata() -> impl Strategy<Value = Value> {
     let labels = btree_map("[a-z]{1,8}", "[a-z0-9]{0,8}", 0..3);
     let annotations = btree_map("[a-z]{1,8}/[a-z]{1,8}", ".{0,12}", 0..3);
     (labels, annotations)
@@ -174,7 +170,7 @@ fn metadata() -> impl Strategy<Value = Value> {
 }
 
 /// Some of the known fields and, where any are allowed, some that nobody knows.
-fn extras(known: &str, fields: Fields) -> impl Strategy<Value = Value> + use<> {
+pub(crate) fn extras(known: &str, fields: Fields) -> impl Strategy<Value = Value> + use<> {
     let known: Value = serde_json::from_str(known).unwrap();
     let known: Vec<(String, Value)> = known.as_object().unwrap().clone().into_iter().collect();
     let count = match fields {
@@ -202,6 +198,64 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// A rule without a canary's subset, and some fields beside.
+pub(crate) fn destination_rule(fields: Fields) -> impl Strategy<Value = Value> {
+    let subset = (extras(SUBSET_FIELDS, fields), "[a-b]{1,8}");
+    let subset = subset.prop_map(|(fields, name)| named_subset(fields, &name));
+    let subsets = proptest::option::of(vec(subset, 0..4));
+    let spec = (extras(RULE_FIELDS, fields), subsets).prop_map(|(mut spec, subsets)| {
+        if let Some(subsets) = subsets {
+            spec["subsets"] = json!(subsets);
+        }
+        spec
+    });
+    rule_of(spec)
+}
+
+/// Any rule, without a canary's subset.
+pub(crate) fn rule_of_schema(spec: &Value) -> impl Strategy<Value = Value> + use<> {
+    let value = crate::common::schema::value;
+    let subset = (value(&spec["properties"]["subsets"]["items"]), "[a-b]{1,8}");
+    let subset = subset.prop_map(|(fields, name)| named_subset(fields, &name));
+    let subsets = proptest::option::of(vec(subset, 0..3));
+    let spec = (value(spec), subsets).prop_map(|(mut spec, subsets)| {
+        match subsets {
+            Some(subsets) => spec["subsets"] = json!(subsets),
+            None => drop(spec.as_object_mut().unwrap().remove("subsets")),
+        }
+        spec
+    });
+    rule_of(spec)
+}
+
+fn named_subset(mut subset: Value, name: &str) -> Value {
+    subset["name"] = json!(name);
+    subset["labels"] = json!({ "version": name });
+    subset
+}
+
+fn rule_of(spec: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
+    (spec, metadata()).prop_map(|(mut spec, metadata)| {
+        spec["host"] = json!("checkout");
+        json!({ "metadata": metadata, "spec": spec })
+    })
+}
+
+const RULE_FIELDS: &str = r#"{
+    "exportTo": ["*"],
+    "workloadSelector": { "matchLabels": { "app": "checkout" } },
+    "trafficPolicy": {
+        "loadBalancer": { "consistentHash": { "httpCookie": { "name": "user", "ttl": "1h" } } },
+        "connectionPool": { "tcp": { "maxConnections": 100, "connectTimeout": "30ms" } },
+        "outlierDetection": { "consecutive5xxErrors": 7, "interval": "5m", "baseEjectionTime": "15m" },
+        "tls": { "mode": "ISTIO_MUTUAL" }
+    }
+}"#;
+
+const SUBSET_FIELDS: &str = r#"{
+    "trafficPolicy": { "loadBalancer": { "simple": "LEAST_REQUEST" } }
+}"#;
+
 const SPEC_FIELDS: &str = r#"{
     "gateways": ["mesh", "istio-system/public"],
     "exportTo": ["."],
@@ -225,7 +279,3 @@ const ROUTE_FIELDS: &str = r#"{
 const ENTRY_FIELDS: &str = r#"{
     "headers": { "response": { "set": { "x-side": "a" } } }
 }"#;
-
-fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
-}
