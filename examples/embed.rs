@@ -32,7 +32,8 @@ async fn main() -> anyhow::Result<()> {
         .observe(|record| println!("{record}"));
     // After a crash the same program takes up the rollout that its files hold.
     let rollout = driver.start_or_resume("checkout-42".parse()?).await?;
-    // While it runs: rollout.pause(..), resume(..), approve(..), abort(..), status().
+    // While it runs: rollout.pause(..), resume(..), approve(..), abort(..), status(). A clone of the handle in
+    // an HTTP handler or a chat command is how people answer the plan's gates: approve("oncall", &actor).
     let finished = rollout.finished().await?;
     println!("{}", finished.report().to_markdown());
     Ok(())

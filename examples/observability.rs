@@ -27,11 +27,11 @@ struct Options {
     #[arg(long)]
     mesh: Mesh,
     /// The namespace of the service.
-    #[arg(long, value_name = "NS")]
+    #[arg(long, value_name = "NS", default_value = "default")]
     namespace: String,
-    /// The service; its rollouts have the target NS/NAME.
+    /// The service, called as the policy unless said; its rollouts have the target NS/NAME.
     #[arg(long, value_name = "NAME")]
-    service: String,
+    service: Option<String>,
     /// The Deployment of the old version; NAME unless said.
     #[arg(long, value_name = "DEPLOYMENT")]
     stable: Option<String>,
@@ -84,18 +84,19 @@ impl Options {
         let text =
             fs::read_to_string(&self.policy).with_context(|| format!("cannot read {name}"))?;
         let policy = Policy::from_yaml_named(&name, &text)?;
-        let service = self.service()?;
+        let name = self.service.as_deref().unwrap_or_else(|| policy.name());
+        let service = self.service(name)?;
         fs::create_dir_all(&self.out)
             .with_context(|| format!("cannot make {}", self.out.display()))?;
 
         let file = rules(&policy, &service);
-        let path = self.out.join(format!("{}-rules.yaml", self.service));
+        let path = self.out.join(format!("{name}-rules.yaml"));
         write(&path, &serde_saphyr::to_string(&file)?)?;
         let (recording, alerts) = count(&file);
         println!("{}: {recording} recording rules, {alerts} alerts", path.display());
 
         let dashboard = dashboard(&policy, &service);
-        let path = self.out.join(format!("{}-dashboard.json", self.service));
+        let path = self.out.join(format!("{name}-dashboard.json"));
         write(&path, &format!("{dashboard:#}\n"))?;
         let panels = dashboard["panels"].as_array().into_iter().flatten();
         let panels = panels.filter(|panel| panel["type"] != "row").count();
@@ -104,13 +105,13 @@ impl Options {
         Ok(())
     }
 
-    fn service(&self) -> anyhow::Result<Service> {
-        let service = Service::new(self.mesh, &self.namespace, &self.service)?;
+    fn service(&self, name: &str) -> anyhow::Result<Service> {
+        let service = Service::new(self.mesh, &self.namespace, name)?;
         let service = match (&self.stable, &self.canary) {
             (None, None) => service,
             (stable, canary) => {
-                let stable = stable.clone().unwrap_or_else(|| self.service.clone());
-                let canary = canary.clone().unwrap_or_else(|| format!("{}-canary", self.service));
+                let stable = stable.clone().unwrap_or_else(|| name.to_owned());
+                let canary = canary.clone().unwrap_or_else(|| format!("{name}-canary"));
                 service.deployments(stable, canary)?
             }
         };

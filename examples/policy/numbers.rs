@@ -59,6 +59,11 @@ pub(crate) fn instant(text: &str) -> Result<Timestamp, &'static str> {
     at().ok_or("expected a time with its zone, such as 2026-11-20T22:00Z or 2026-11-20T23:00+01:00")
 }
 
+pub(crate) fn samples(text: &str) -> Result<usize, &'static str> {
+    let read = text.parse().ok().filter(|samples| (1..=100_000_000).contains(samples));
+    read.ok_or("expected a number of samples from 1 to 100000000")
+}
+
 pub(crate) fn gauge(text: &str) -> Result<(String, f64), &'static str> {
     let read = || {
         let (name, value) = text.split_once('=')?;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use canary_core::policy::{
-    Check, CheckKind, GateKind, Limit, Metric, MetricSpec, Policy, Then, Unclear,
+    Check, CheckKind, GateKind, HARD_LIMIT, Limit, Metric, MetricSpec, PROGRESS, Policy, Then,
+    Unclear,
 };
 use canary_core::simulate::{Crash, Opening, Port, Service, SimulatedWorkload, Simulation};
 use canary_core::value::{GateName, Timestamp};
@@ -187,7 +188,7 @@ impl Options {
         }
         for (name, opening) in &self.answers {
             let checks = policy.checks().iter().map(|check| &*check.name);
-            known("has no check", policy, name, checks)?;
+            known("has no check", policy, name, checks.chain(own_questions(policy, |_| true)))?;
             simulation = simulation.answer(name, opening.clone());
         }
         Ok(simulation)
@@ -205,7 +206,9 @@ impl Options {
         }
         for (name, _) in &self.answers {
             let asking = policy.checks().iter().filter(|check| asks(policy, check));
-            known("never asks by the check", policy, name, asking.map(|check| &*check.name))?;
+            let asking = asking.map(|check| &*check.name);
+            let own = own_questions(policy, |then| then == Then::Ask);
+            known("never asks by the check", policy, name, asking.chain(own))?;
         }
         let read = metrics_read(policy);
         for (name, _) in self.gauges.iter().chain(&self.base_gauges) {
@@ -324,6 +327,14 @@ fn asks(policy: &Policy, check: &Check) -> bool {
         [check.no_data.unwrap_or(policy.no_data()), check.errors.unwrap_or(policy.errors())];
     let unclear = matches!(check.kind, CheckKind::AsGoodAsStable { unclear: Unclear::Ask, .. });
     check.then == Then::Ask || unclear || lacks.iter().any(|patience| patience.then == Then::Ask)
+}
+
+/// Returns what may ask a person beside the policy's checks, where what it then does is so.
+fn own_questions(policy: &Policy, does: impl Fn(Then) -> bool) -> impl Iterator<Item = &str> {
+    let lacks = does(policy.no_data().then) || does(policy.errors().then);
+    let limit: Option<&str> = (policy.hard_limit() && lacks).then_some(HARD_LIMIT);
+    let progress = policy.spec().progress.filter(|progress| does(progress.then));
+    limit.into_iter().chain(progress.map(|_| PROGRESS))
 }
 
 /// Returns the policy's metrics beside those that are built in.

@@ -1,7 +1,10 @@
 //! What the examples share: a service in two versions on loopback, a proxy that
-//! splits the requests between them, a load, and a view of a rollout on the terminal.
+//! splits the requests between them, a load, a view of a rollout on the terminal, and what
+//! it takes to deliver to a cluster.
 
 pub mod counters;
+#[cfg(feature = "mesh")]
+pub mod delivery;
 pub mod faults;
 pub mod load;
 pub mod loopback;

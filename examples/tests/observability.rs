@@ -62,6 +62,17 @@ fn rules_and_dashboard_are_written_into_a_new_folder() {
 }
 
 #[test]
+fn a_policy_and_a_mesh_are_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = ["orion-rules.yaml: 10 recording rules, 19 alerts", "orion-dashboard.json"];
+    said(&run(&ARGUMENTS[..4], folder.path()), 0, &told);
+    let rules = fs::read_to_string(folder.path().join("orion-rules.yaml")).unwrap();
+    let rules: Value = serde_saphyr::from_str(&rules).unwrap();
+    let labels = &rules["groups"][0]["rules"][0]["labels"];
+    assert_eq!((&labels["namespace"], &labels["service"]), (&"default".into(), &"orion".into()));
+}
+
+#[test]
 fn what_is_wrong_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let with = |more: &[&str]| run(&[&ARGUMENTS[2..], more].concat(), folder.path());

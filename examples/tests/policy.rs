@@ -370,6 +370,7 @@ fn wrong_numbers_are_refused_with_what_was_expected() {
         ("--gauge", &["cpu", "cpu=nan", "cpu=much"], "NAME=NUMBER"),
         ("--gauge", &["latency=3"], "the policy `cautious` reads no metric `latency`"),
         ("--base-gauge", &["latency=3"], "the policy `cautious` reads no metric `latency`"),
+        ("--answer", &["progress=5m"], "the policy `cautious` has no check `progress`"),
         ("--answer", &["errors=5m"], "the policy `cautious` never asks by the check `errors`"),
         ("--metrics-down", &["20m", "20m+", "+10m"], "FROM+LENGTH"),
         ("--crash-at", &["soon", "+5m"], "expected a time"),
@@ -387,6 +388,23 @@ fn wrong_numbers_are_refused_with_what_was_expected() {
         }
     }
     run(&["simulate", CAUTIOUS, "--rps"]).said(2, &["a value is required"]);
+}
+
+#[test]
+fn what_a_simulation_says_to_answer_can_be_answered() {
+    let plan =
+        "version: 1\nname: g\nstages: [{ weight: 50%, hold: 10m }, { weight: 100%, hold: 1m }]\n";
+    for (asks, check) in [
+        ("no_data: { after: 1m, then: ask }\n", "hard-limit"),
+        ("no_data: { after: 1h, then: hold }\nprogress: { within: 5m, then: ask }\n", "progress"),
+    ] {
+        let (_directory, file) = file(&format!("{plan}{asks}"));
+        let answer = format!("--answer={check}=30m");
+        run(&["simulate", &file, "--silent"])
+            .said(4, &[&format!("`--answer {check}=30m` lets it go on")]);
+        let answered = run(&["simulate", &file, "--silent", &answer]);
+        assert!(!answered.err.contains("error: "), "{}", answered.err);
+    }
 }
 
 #[test]

@@ -220,6 +220,17 @@ async fn a_span_or_a_side_without_samples_is_refused_with_the_query() {
     replay(from, until, &["--mesh", "istio"]).said(1, &["--mesh istio needs --var namespace=.."]);
     replay(from, until, &["--var", "app"]).said(1, &["expected NAME=VALUE"]);
     replay(from, until, &["--record", "no/where.jsonl"]).said(1, &["cannot write no/where.jsonl"]);
+    replay(from, until, &["--samples", "3"])
+        .said(1, &["answers with more than 3 samples", "select less, or raise the limits"]);
     drop(server);
     replay(from, until, &[]).said(1, &["cannot be reached"]);
+    // Nothing is left behind, and nothing that was there is lost.
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("incident.jsonl");
+    let record = ["--record", kept.to_str().unwrap()];
+    replay(from, until, &record).said(1, &["cannot be reached"]);
+    assert!(!kept.exists());
+    fs::write(&kept, "earlier").unwrap();
+    replay(from, until, &record).said(1, &["cannot be reached"]);
+    assert_eq!(fs::read_to_string(&kept).unwrap(), "earlier");
 }

@@ -12,7 +12,7 @@ use canary_core::simulate::{Recording, Simulation, Trace};
 use canary_core::value::{Counts, Side, Timestamp};
 use clap::{Args, ValueEnum};
 
-use crate::numbers::{instant, variable};
+use crate::numbers::{instant, samples, variable};
 use crate::read;
 use crate::timeline::Timeline;
 use crate::words::{duration, percent, rounded};
@@ -49,6 +49,9 @@ pub(crate) struct Options {
     /// Keep what was read in this file, for `--recording`
     #[arg(long, value_name = "FILE", conflicts_with = "recording")]
     record: Option<PathBuf>,
+    /// How many samples one answer of Prometheus may have; a quarter of an hour is fetched at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 500_000, value_parser = samples, requires = "prometheus")]
+    samples: usize,
     /// Print the report as JSON on standard output, and nothing else there
     #[arg(long)]
     json: bool,

@@ -1,7 +1,8 @@
 //! What did Prometheus see then?
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, ErrorKind, Write as _};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -10,8 +11,8 @@ use canary_core::ports::MetricSource as _;
 use canary_core::rollout::queries;
 use canary_core::simulate::{Recording, WrongWindow};
 use canary_core::value::{Query, RolloutId, Side, Signal, Timestamp, Window, millis};
-use canary_prometheus::Prometheus;
 use canary_prometheus::preset::{http, istio, linkerd, pods};
+use canary_prometheus::{Limits, Prometheus};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Mesh, Options};
@@ -24,7 +25,7 @@ pub(super) fn fetch(options: &Options, policy: &Policy) -> anyhow::Result<Record
     let Some(file) = &options.record else { return look_back(options, policy) };
     let failed = || format!("cannot write {}", file.display());
     // Where nothing can be written nothing needs to be read.
-    OpenOptions::new().create(true).append(true).open(file).with_context(failed)?;
+    try_out(file).with_context(failed)?;
     let recording = look_back(options, policy)?;
     let keep = || {
         let mut out = BufWriter::new(File::create(file)?);
@@ -33,6 +34,17 @@ pub(super) fn fetch(options: &Options, policy: &Policy) -> anyhow::Result<Record
     };
     keep().with_context(failed)?;
     Ok(recording)
+}
+
+/// Tries whether a file can be written, and leaves everything as it was: reading the past may fail, or be broken off.
+fn try_out(file: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).open(file) {
+        Ok(_) => fs::remove_file(file),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            OpenOptions::new().append(true).open(file).map(drop)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads the past, and shows on a terminal how far it is.
@@ -92,7 +104,7 @@ fn progress(span: Window) -> anyhow::Result<ProgressBar> {
 
 fn source(options: &Options) -> anyhow::Result<Prometheus> {
     let server = options.prometheus.as_deref().unwrap_or_default();
-    let mut builder = Prometheus::builder(server);
+    let mut builder = Prometheus::builder(server).limits(limits(options.samples));
     for (name, value) in options.variables.iter().filter(|(name, _)| name != "rollout") {
         builder = builder.variable(name, value);
     }
@@ -128,6 +140,15 @@ fn source(options: &Options) -> anyhow::Result<Prometheus> {
         )),
     };
     Ok(builder.build()?)
+}
+
+/// Lets answers have so many samples, and as many series and bytes as go with them; and lets the server take its time, for
+/// nobody waits for a decision.
+fn limits(samples: usize) -> Limits {
+    let usual = Limits::default();
+    let in_proportion = |limit: usize| (limit.saturating_mul(samples) / usual.samples).max(limit);
+    let (series, bytes) = (in_proportion(usual.series), in_proportion(usual.bytes));
+    usual.samples(samples).series(series).bytes(bytes).time(Duration::from_secs(60))
 }
 
 /// Returns what a variable was set to last.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use canary_core::policy::Policy;
 use canary_core::record::{CheckResult, Content, Finding, Judgement, Record, Ruling, Verdict};
 use canary_core::rollout::{CheckEvidence, Status, Waiting};
-use canary_core::value::{BySide, Timestamp};
+use canary_core::value::{BySide, Side, Timestamp};
 
-use super::view::{CheckView, SideView, StageView, Tone, View};
+use super::view::{CheckView, SideView, StageView, Tone, View, clock, seconds};
 use crate::counters::{Counters, Tally};
 use crate::split::Split;
 
@@ -34,6 +34,39 @@ pub fn view(status: &Status, policy: &Policy, split: &Split, counters: &Counters
     }
 }
 
+/// Puts together what a rollout says of itself: the numbers are those of its last look.
+#[must_use]
+pub fn judged(status: &Status, policy: &Policy) -> View {
+    let last = last_look(status);
+    let share = last.and_then(Judgement::observed_share);
+    let of = |which: Side| SideView {
+        share: share.map(|share| if which == Side::Canary { share } else { 1.0 - share }),
+        ..last.map_or_else(SideView::default, |last| looked(last, which))
+    };
+    View {
+        rollout: status.rollout.to_string(),
+        stage: stage(status),
+        weight: status.weight,
+        sides: BySide::from_fn(of),
+        verdict: verdict(status),
+        checks: checks(status),
+        next: next(status, policy),
+    }
+}
+
+/// Says how a version did in the window of a look.
+#[expect(clippy::cast_precision_loss, reason = "a rate needs no 53 bits")]
+fn looked(last: &Judgement, which: Side) -> SideView {
+    let counts = last.requests.map(|requests| *requests.get(which)).unwrap_or_default();
+    let time = last.window.until.since(last.window.after).as_secs_f64();
+    SideView {
+        per_second: if time > 0.0 { counts.total as f64 / time } else { 0.0 },
+        error_rate: counts.error_rate(),
+        p95: *last.p95.get(which),
+        share: None,
+    }
+}
+
 /// Tells the story of a rollout: its records in lines, without those that say nothing new.
 #[derive(Clone, Debug, Default)]
 pub struct Story {
@@ -56,8 +89,13 @@ impl Story {
             Content::Ended { .. } => return None,
             _ => {}
         }
-        let since = record.at.since(began).as_secs_f64();
-        Some(format!("{since:5.1} s  {}", record.content))
+        let since = record.at.since(began);
+        let since = if since < Duration::from_secs(100) {
+            format!("{:5.1} s", since.as_secs_f64())
+        } else {
+            format!("{:>7}", clock(since))
+        };
+        Some(format!("{since}  {}", record.content))
     }
 }
 
@@ -72,7 +110,7 @@ fn stage(status: &Status) -> Option<StageView> {
 }
 
 /// Returns the last judgement if it is about the stage that the rollout is in.
-fn judged(status: &Status) -> Option<&Judgement> {
+fn last_look(status: &Status) -> Option<&Judgement> {
     let last = status.last.as_deref();
     last.filter(|last| status.stage.is_none_or(|stage| stage == last.stage))
 }
@@ -85,7 +123,15 @@ fn verdict(status: &Status) -> (Tone, String) {
             (Tone::Bad, "ROLLED BACK".to_owned())
         };
     }
-    let (tone, text) = match judged(status).map(|last| last.ruling) {
+    if status.stuck {
+        return (Tone::Bad, "STUCK".to_owned());
+    }
+    match status.phase.as_str() {
+        "rolling_back" => return (Tone::Bad, "TAKING BACK".to_owned()),
+        "promoting" => return (Tone::Good, "PROMOTING".to_owned()),
+        _ => {}
+    }
+    let (tone, text) = match last_look(status).map(|last| last.ruling) {
         Some(Ruling::GoOn) => (Tone::Good, "OK"),
         Some(Ruling::Hold) => (Tone::Notice, "HOLD"),
         Some(Ruling::RollBack) => (Tone::Bad, "ROLL BACK"),
@@ -102,12 +148,13 @@ fn next(status: &Status, policy: &Policy) -> String {
     match &status.waiting {
         Waiting::Router => "waits for the router".to_owned(),
         Waiting::Hold(left) => {
-            format!("{following} in {:.1} s", Duration::from_millis(*left).as_secs_f64())
+            format!("{following} in {}", seconds(Duration::from_millis(*left)))
         }
         Waiting::Verdict => format!("{following} as soon as the checks pass"),
         Waiting::Gate(gate) => format!("{following} when gate {gate} opens"),
         Waiting::Resume => "paused".to_owned(),
-        _ => "it is over".to_owned(),
+        Waiting::Nothing => "it is over".to_owned(),
+        other => other.to_string(),
     }
 }
 
@@ -122,7 +169,7 @@ fn side(tally: &Tally, share: Option<f64>) -> SideView {
 }
 
 fn checks(status: &Status) -> Vec<CheckView> {
-    let results = judged(status).into_iter().flat_map(|last| &last.checks);
+    let results = last_look(status).into_iter().flat_map(|last| &last.checks);
     results.map(|result| check(result, &status.evidence)).collect()
 }
 

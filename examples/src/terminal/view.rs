@@ -106,9 +106,13 @@ impl View {
 }
 
 impl StageView {
-    /// Writes how much of the hold has passed: `2.1/4.0 s`.
+    /// Writes how much of the hold has passed: `2.1/4.0 s`, `2:05/5:00`.
     fn progress(&self) -> String {
-        format!("{:.1}/{:.1} s", self.held.as_secs_f64(), self.hold.as_secs_f64())
+        if self.hold < MINUTE {
+            format!("{:.1}/{}", self.held.as_secs_f64(), seconds(self.hold))
+        } else {
+            format!("{}/{}", clock(self.held), clock(self.hold))
+        }
     }
 }
 
@@ -117,6 +121,24 @@ impl fmt::Display for StageView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (number, of, name) = (self.number, self.of, &self.name);
         write!(f, "stage {number} of {of}, {name}, {} held", self.progress())
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Writes a time: `2.1 s`, `2:05`.
+pub(super) fn seconds(time: Duration) -> String {
+    if time < MINUTE { format!("{:.1} s", time.as_secs_f64()) } else { clock(time) }
+}
+
+/// Writes minutes and seconds, and hours where there are some: `2:05`, `1:02:05`.
+pub(super) fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours == 0 {
+        format!("{minutes}:{seconds:02}")
+    } else {
+        format!("{hours}:{minutes:02}:{seconds:02}")
     }
 }
 
@@ -167,6 +189,16 @@ pub(super) mod tests {
             }],
             next: "50% in 1.9 s".to_owned(),
         }
+    }
+
+    #[test]
+    fn long_times_are_told_in_minutes() {
+        let mut stage = example().stage.unwrap();
+        assert_eq!(stage.progress(), "2.1/4.0 s");
+        stage.hold = Duration::from_secs(300);
+        stage.held = Duration::from_secs(125);
+        assert_eq!(stage.progress(), "2:05/5:00");
+        assert_eq!(seconds(Duration::from_secs(3_725)), "1:02:05");
     }
 
     #[test]
