@@ -19,6 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// For how long a rollout that a store has lost is still known to be ours, beside two looks.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
+/// For how long the store's word that the rollout is ours spares asking again: a raise comes right behind the save of
+/// what it is for, and the store has just answered that.
+const FRESH: Duration = Duration::from_millis(200);
+
 /// Writes one rollout's states; clones share the revision.
 #[derive(Clone, Debug)]
 pub(super) struct Saver {
@@ -45,7 +49,8 @@ struct Terms {
 struct Held {
     /// What the store has to be at.
     revision: Option<Revision>,
-    /// When the store last said that the rollout is ours; never before the first save.
+    /// When the store was last asked and said that the rollout is ours; never before the first save. How long its
+    /// answer took, or slept here, is part of its age.
     ours: Option<Timestamp>,
 }
 
@@ -72,9 +77,10 @@ impl Saver {
     pub(super) async fn save(&self, state: Snapshot) -> Result<(), PortError> {
         let mut held = self.held.lock().await;
         let Err(error) = self.write(&mut held, &state).await else { return Ok(()) };
+        let asked = self.clock.now();
         match in_time(self.store.load(&self.target)).await? {
             Some(stored) if stored.claim.holder == self.terms.holder => {
-                held.is_at(stored.revision, self.clock.now());
+                held.is_at(stored.revision, asked);
                 match error.kind() {
                     _ if stored.claim.state == state => Ok(()),
                     FailureKind::Conflict => self.write(&mut held, &state).await,
@@ -94,8 +100,9 @@ impl Saver {
             let expect = held.revision;
             return self.claim(held, state.clone(), expect).await;
         };
+        let asked = self.clock.now();
         let revision = in_time(self.store.save(&self.target, state, at)).await?;
-        held.is_at(revision, self.clock.now());
+        held.is_at(revision, asked);
         Ok(())
     }
 
@@ -110,12 +117,13 @@ impl Saver {
             .by(holder)
             .of_version(version.clone())
             .after(past.clone());
+        let asked = self.clock.now();
         let revision = in_time(self.store.claim(&self.target, &claim, expect)).await?;
-        held.is_at(revision, self.clock.now());
+        held.is_at(revision, asked);
         Ok(())
     }
 
-    /// Makes sure that the rollout is still ours; `Conflict` means that somebody else holds it now.
+    /// Makes sure that the rollout is still ours, or was a moment ago; `Conflict` means that somebody else holds it now.
     ///
     /// A write that we gave up may land at any time later: then what is stored is ours, and we go on from there.
     pub(super) async fn confirm(&self) -> Result<(), PortError> {
@@ -124,17 +132,22 @@ impl Saver {
             // The claim is still being tried, and says whose the rollout is.
             return Err(PortError::new(FailureKind::Unavailable, "the rollout is not claimed yet"));
         };
+        let asked = self.clock.now();
+        if held.age(asked).is_some_and(|age| age <= FRESH) {
+            return Ok(());
+        }
         let error = match in_time(self.store.confirm(&self.target, revision)).await {
             Ok(()) => {
-                held.is_at(revision, self.clock.now());
+                held.is_at(revision, asked);
                 return Ok(());
             }
             Err(error) if error.kind() == FailureKind::Conflict => error,
             Err(error) => return Err(error),
         };
+        let asked = self.clock.now();
         match in_time(self.store.load(&self.target)).await? {
             Some(stored) if stored.claim.holder == self.terms.holder => {
-                held.is_at(stored.revision, self.clock.now());
+                held.is_at(stored.revision, asked);
                 Ok(())
             }
             None if self.remembers(&held) => {
@@ -148,14 +161,19 @@ impl Saver {
     /// Tells whether a store that has nothing must have lost it: a holder that slept may have been followed by
     /// another one that brought the rollout to its end.
     fn remembers(&self, held: &Held) -> bool {
-        held.ours.is_some_and(|at| self.clock.now().since(at) <= self.remembered)
+        held.age(self.clock.now()).is_some_and(|age| age <= self.remembered)
     }
 }
 
 impl Held {
-    fn is_at(&mut self, revision: Revision, now: Timestamp) {
+    fn is_at(&mut self, revision: Revision, asked: Timestamp) {
         self.revision = Some(revision);
-        self.ours = Some(now);
+        self.ours = Some(asked);
+    }
+
+    /// Returns how old the store's last word is that the rollout is ours.
+    fn age(&self, now: Timestamp) -> Option<Duration> {
+        self.ours.map(|asked| now.since(asked))
     }
 }
 
@@ -184,7 +202,7 @@ mod tests {
     use crate::store::MemoryStore;
     use crate::value::{Timestamp, Weight};
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_save_of_ours_that_lands_late_is_no_other_holder() {
         let second = Duration::from_secs(1);
         let policy = Policy::builder("shop").stage("full", Weight::FULL, second).build().unwrap();
@@ -201,11 +219,13 @@ mod tests {
         let ours = store.load(&target).await.unwrap().unwrap().revision;
 
         let landed = store.save(&target, &state, ours).await.unwrap();
+        tokio::time::advance(second).await;
         saver.confirm().await.unwrap();
         saver.save(state.clone()).await.unwrap();
 
         let next = Claim::new(policy.shared_spec(), state).by("somebody else");
         store.claim(&target, &next, Some(landed.next())).await.unwrap();
+        tokio::time::advance(second).await;
         assert_eq!(saver.confirm().await.unwrap_err().kind(), FailureKind::Conflict);
     }
 }

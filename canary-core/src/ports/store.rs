@@ -60,7 +60,7 @@ pub trait StateStore: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Revision, PortError>;
 
     /// Confirms that a target is still at this revision; asked before every raise, and before anything is done to what
-    /// runs but bringing the old version back.
+    /// runs but bringing the old version back, where no write has told so in the moment before.
     ///
     /// To be correct: it is asked of the place where claims are decided, so that a holder that was replaced is told.
     ///

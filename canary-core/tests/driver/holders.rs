@@ -1,5 +1,7 @@
 //! Who holds a rollout: slow stores, other clocks, a second holder.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use canary_core::driver::{Clock, Driver, DriverBuilder, DriverError, StartError};
 use canary_core::policy::{Check, How, Policy, PolicySpec, Stage};
@@ -16,7 +18,7 @@ use crate::support::{
 const T: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 /// Longer than a store may take.
-const LATE: Kind = Kind::Late(std::time::Duration::from_secs(11));
+const LATE: Kind = Kind::Late(Duration::from_secs(11));
 
 #[tokio::test(start_paused = true)]
 async fn a_second_rollout_of_the_target_is_told_who_has_it() {
@@ -117,6 +119,19 @@ async fn a_holder_that_was_replaced_raises_nothing_any_more() {
     let new = in_world(&ports).store(store).resume().await.unwrap().expect("one is under way");
     assert_eq!(frozen.finished().await, Err(DriverError::Fenced));
     assert!(new.finished().await.unwrap().outcome().is_promoted());
+}
+
+/// What is raised is saved first, and that the save was accepted says whose the rollout is.
+#[tokio::test(start_paused = true)]
+async fn a_raise_asks_the_store_where_its_word_is_not_fresh() {
+    let fresh = Duration::from_millis(200);
+    for (takes, is_asked) in [(fresh, false), (fresh + Duration::from_millis(1), true)] {
+        let store = Store { writing: Fault::of(Kind::Late(takes)), ..Store::default() };
+        let ours = builder().router(MemoryRouter::new()).store(store.clone());
+        let handle = ours.start(id("shop-1")).await.unwrap();
+        assert!(handle.finished().await.unwrap().outcome().is_promoted());
+        assert_eq!(store.confirming.begun() > 0, is_asked, "saves take {takes:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -77,6 +77,8 @@ async fn a_store_that_cannot_be_asked_is_no_fault_of_the_canary() {
     let handle = builder().router(route.clone()).store(store.clone()).start(id("shop-1"));
     let handle = handle.await.unwrap();
     until(&handle, |status| status.weight == HALF).await;
+    // What it says of a write is too old to go by.
+    store.writing.set(Kind::Late(s(1)));
     for down in [Kind::Fails(usize::MAX), Kind::Hangs] {
         store.confirming.set(down);
         sleep(s(1_800)).await;

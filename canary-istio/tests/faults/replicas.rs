@@ -1,7 +1,11 @@
 //! Two processes and one rollout: the one that is frozen and wakes up raises nothing, and what it lowers is noticed.
 
+use std::time::Duration;
+
 use canary_core::testing::conformance::run;
+use futures::FutureExt as _;
 use http::Method;
+use tokio::time::sleep;
 
 use crate::front::{Asked, Fate};
 use crate::process::{How, Process, records_are_whole};
@@ -70,7 +74,12 @@ fn frozen_between_its_look_at_the_store_and_its_raise_it_raises_nothing() {
         let shop = Shop::open().await;
         let mut first = shop.first().await;
         let before = first.front.count();
-        first.front.rule(|asked| if confirms(asked) { Fate::Kept } else { Fate::Pass });
+        first.front.rule(|asked| match asked {
+            asked if confirms(asked) => Fate::Kept,
+            // So slow that the answer alone does not do.
+            asked if saves(asked) => Fate::Behind(sleep(Duration::from_millis(300)).boxed()),
+            _ => Fate::Pass,
+        });
         first.say("approve").await;
         first.front.until(before, 1, |asked| confirms(asked) && asked.code == Some(200)).await;
         first.freeze().await;
@@ -86,6 +95,33 @@ fn frozen_between_its_look_at_the_store_and_its_raise_it_raises_nothing() {
         let raises = first.front.since(asked).into_iter().filter(Asked::writes_route);
         let codes: Vec<_> = raises.map(|asked| asked.code).collect();
         assert!(codes.contains(&Some(422)) && !codes.contains(&Some(200)), "{codes:?}");
+        shop.closes(0, &[&first, &second]).await;
+    });
+}
+
+/// It has saved what it is about to raise, and hears that this was accepted when that is long past.
+#[test]
+#[ignore = "needs a Kubernetes API server: CANARY_TEST_KUBECONFIG=… cargo test -p canary-istio -- --ignored"]
+fn frozen_between_its_save_and_its_raise_it_asks_again_and_raises_nothing() {
+    run(async {
+        let shop = Shop::open().await;
+        let mut first = shop.first().await;
+        let before = first.front.count();
+        first.front.rule(|asked| if saves(asked) { Fate::Kept } else { Fate::Pass });
+        first.say("approve").await;
+        first.front.until(before, 1, |asked| saves(asked) && asked.code == Some(200)).await;
+        first.freeze().await;
+        let mut second = shop.second().await;
+        second.say("abort").await;
+        assert!(second.ends().await.starts_with("rolled back"));
+        let asked = first.front.count();
+        first.front.rule(|_| Fate::Pass);
+        first.front.let_go();
+        first.wake().await;
+        let ended = first.ends().await;
+        assert!(ended.contains(FENCED), "{ended}");
+        let asked = first.front.since(asked);
+        assert!(asked.iter().any(confirms) && !asked.iter().any(Asked::writes_route), "{asked:?}");
         shop.closes(0, &[&first, &second]).await;
     });
 }
