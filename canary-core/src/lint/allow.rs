@@ -10,7 +10,10 @@ pub const NAMES: [(&str, &str); 20] = [
     ("false-alarms", "a limit takes back innocent canaries by chance alone"),
     ("gate-without-timeout", "the rollout waits for a gate for as long as it takes"),
     ("large-first-stage", "the first users are more than a quarter of all"),
-    ("likely-misspelt", "a metric or gate that is not defined has nearly the name of one that is"),
+    (
+        "likely-misspelt",
+        "a metric or gate that is not defined has nearly the name of one that is, or the name of one elsewhere",
+    ),
     (
         "long-looks",
         "evidence is gathered in looks longer than 15 s, so that it takes long to convict",

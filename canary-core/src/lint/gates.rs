@@ -16,7 +16,8 @@ pub(super) fn findings(policy: &Policy, found: &mut Vec<Finding>) {
             "say for how long, and what then: `timeout: 4h, otherwise: roll_back`".to_owned()
         } else {
             format!(
-                "say for how long, and what then: `gates: {{ {gate}: {{ timeout: 4h, otherwise: roll_back }} }}`"
+                "say for how long, and what then: `gates: {{ {gate}: {{ timeout: 4h, otherwise: roll_back }} }}`, with \
+                 `approval: {{}}` in it where people open it"
             )
         };
         found.push(Finding::new(

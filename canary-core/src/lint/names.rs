@@ -17,6 +17,22 @@ const USUAL: [&str; 9] = [
     "restarts",
 ];
 
+/// What people call some of these elsewhere.
+const ELSEWHERE: [(&str, &str); 12] = [
+    ("error", "error_rate"),
+    ("errors", "error_rate"),
+    ("failures", "error_rate"),
+    ("success", "success_rate"),
+    ("availability", "success_rate"),
+    ("requests", "request_rate"),
+    ("rps", "request_rate"),
+    ("qps", "request_rate"),
+    ("throughput", "request_rate"),
+    ("latency", "latency.p95"),
+    ("duration", "latency.p95"),
+    ("response_time", "latency.p95"),
+];
+
 pub(super) fn findings(policy: &Policy, found: &mut Vec<Finding>) {
     metrics(policy, found);
     gates(policy, found);
@@ -29,9 +45,7 @@ fn metrics(policy: &Policy, found: &mut Vec<Finding>) {
         if own.contains_key(&**name) {
             return;
         }
-        let known = USUAL.into_iter().chain(own.keys().map(String::as_str));
-        if let Some(meant) = nearest(name, known, slips_of(name)).filter(|meant| **meant != **name)
-        {
+        if let Some(meant) = meant_by(name, own.keys().map(String::as_str)) {
             found.push(Finding::new(
                 "likely-misspelt",
                 path,
@@ -65,6 +79,20 @@ fn metrics(policy: &Policy, found: &mut Vec<Finding>) {
     }
 }
 
+/// Returns the metric that a name which nothing defines probably stands for.
+fn meant_by<'a>(name: &str, own: impl Iterator<Item = &'a str>) -> Option<Metric> {
+    let quantile = || format!("latency.{name}").parse().ok();
+    let elsewhere = || {
+        let known = ELSEWHERE.iter().find(|(other, _)| name.eq_ignore_ascii_case(other))?;
+        known.1.parse().ok()
+    };
+    let slip = || {
+        let near = nearest(name, USUAL.into_iter().chain(own), slips_of(name))?;
+        if near == name { None } else { near.parse().ok() }
+    };
+    quantile().or_else(elsewhere).or_else(slip)
+}
+
 fn gates(policy: &Policy, found: &mut Vec<Finding>) {
     let listed = &policy.spec().gates;
     for (path, gate) in policy.spec().asked_gates() {
@@ -77,7 +105,7 @@ fn gates(policy: &Policy, found: &mut Vec<Finding>) {
                 "likely-misspelt",
                 path,
                 format!("the gate `{name}` does not stand under `gates`"),
-                format!("did you mean `{meant}`? Otherwise list it: `gates: {{ {name}: {{}} }}`"),
+                format!("did you mean `{meant}`? Otherwise list it: `gates: {{ {name}: {{ approval: {{}} }} }}`"),
             ));
         }
     }

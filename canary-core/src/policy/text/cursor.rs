@@ -28,7 +28,8 @@ impl<'a> Fields<'a> {
             Value::Null => &[],
             _ => {
                 let message = format!("{what} is {}, not a map", node.describe());
-                problems.push(Problem::new(path.clone(), message, "write `key: value` pairs"));
+                let help = "write `key: value` pairs, or `{}` for none";
+                problems.push(Problem::new(path.clone(), message, help));
                 &[]
             }
         };

@@ -32,6 +32,13 @@ pub(super) fn read(node: &Node, p: &mut Vec<Problem>) -> BTreeMap<GateName, Gate
 }
 
 fn gate(node: &Node, path: String, p: &mut Vec<Problem>) -> GateSpec {
+    if !matches!(node.value, Value::Map(_) | Value::Null) {
+        let message = format!("a gate is {}, not a map", node.describe());
+        let help =
+            "say what it asks, such as `{ approval: {} }`, or `{}` where the program supplies it";
+        p.push(Problem::new(path, message, help));
+        return GateSpec::default();
+    }
     let mut fields = Fields::open(node, path, "a gate", p);
     let mut gate = GateSpec::of(kind(&mut fields, p));
     gate.timeout_ms = fields.read("timeout", scalar::duration, p).map(millis);

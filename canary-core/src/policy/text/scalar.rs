@@ -79,6 +79,9 @@ pub(super) fn limit(node: &Node, unit: Unit) -> Result<Limit, Expected> {
         Unit::Share => "a percentage such as `5%`, or `2x stable`",
         Unit::Millis => "a duration such as `500ms`, or `1.5x stable`",
         Unit::PerSecond => "requests per second such as `100`",
+        Unit::Plain if duration(node).is_ok() => {
+            "a number, or `1.5x stable`: only `latency.p95` and its like have limits in time"
+        }
         Unit::Plain => "a number, a percentage such as `90%`, or `1.5x stable`",
     });
     value.map(Limit::Absolute)
