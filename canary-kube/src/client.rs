@@ -1,13 +1,14 @@
 //! A Kubernetes client that leaves every decision to the rollout.
 
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::USER_AGENT;
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, Uri};
 use kube::client::{Body, ClientBuilder};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use tokio::sync::Semaphore;
 use tower::layer::layer_fn;
@@ -26,10 +27,39 @@ const READS: usize = 16;
 /// How many that write: twice as many as a fleet raises at a time, so that what lowers finds one free.
 const WRITES: usize = 64;
 
-/// Tells why no client could be made.
+/// Tells why no client could be made: which file, context or field of it, and what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("no Kubernetes client can be made")]
-pub struct ClientError(#[source] kube::Error);
+#[error("no way to a cluster: {}", in_words(.0))]
+pub struct ClientError(kube::Error);
+
+/// Says what is wrong with a configuration in the words of those who write it.
+fn in_words(error: &kube::Error) -> String {
+    let inferred = matches!(error, kube::Error::InferConfig(_));
+    let below = match error {
+        kube::Error::InferKubeconfig(error) => Some(error),
+        kube::Error::InferConfig(error) => error.source().and_then(|error| error.downcast_ref()),
+        _ => None,
+    };
+    match below {
+        Some(KubeconfigError::ReadConfig(_, file)) if inferred => format!(
+            "there is no kubeconfig at {}, and this is no pod: name one, or set KUBECONFIG",
+            file.display()
+        ),
+        Some(KubeconfigError::ReadConfig(why, file)) => {
+            format!("the kubeconfig {} cannot be read: {why}", file.display())
+        }
+        Some(KubeconfigError::LoadContext(name)) => {
+            format!(
+                "the kubeconfig has no context `{name}`: `kubectl config get-contexts` lists them"
+            )
+        }
+        Some(KubeconfigError::CurrentContextNotSet) => {
+            "the kubeconfig has no current context: name one".to_owned()
+        }
+        Some(other) => format!("the kubeconfig: {other}"),
+        None => error.to_string(),
+    }
+}
 
 /// Tells that an answer did not begin in time.
 #[derive(Debug, thiserror::Error)]
@@ -135,6 +165,14 @@ impl Connection {
     pub async fn client(self) -> Result<Client, ClientError> {
         let config = self.config().await.map_err(ClientError)?;
         self.build(config).map_err(ClientError)
+    }
+
+    /// Says where the API server is; nothing is asked of it.
+    ///
+    /// # Errors
+    /// As of [`client`](Self::client).
+    pub async fn server(&self) -> Result<Uri, ClientError> {
+        Ok(self.config().await.map_err(ClientError)?.cluster_url)
     }
 
     async fn config(&self) -> Result<Config, kube::Error> {

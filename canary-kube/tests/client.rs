@@ -3,12 +3,11 @@
 
 mod common;
 
-use std::error::Error;
 use std::io::Write;
 
 use canary_core::ports::TrafficRouter;
 use canary_core::value::FailureKind;
-use canary_kube::client_from;
+use canary_kube::{Connection, client_from};
 use common::{call, router};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -125,9 +124,18 @@ impl Silent {
 
 #[tokio::test]
 async fn a_kubeconfig_that_cannot_be_used_is_an_error_with_its_reason() {
-    let missing = client_from("/nowhere/kubeconfig").await.err().unwrap();
-    assert_eq!(missing.to_string(), "no Kubernetes client can be made");
-    let reason = missing.source().unwrap().to_string();
-    assert!(reason.contains("/nowhere/kubeconfig"), "{reason}");
+    let why = async |connection: Connection| connection.client().await.err().unwrap().to_string();
+    let missing = why(Connection::new().kubeconfig("/nowhere/kubeconfig")).await;
+    assert!(
+        missing.starts_with(
+            "no way to a cluster: the kubeconfig /nowhere/kubeconfig cannot be read: No such file"
+        ),
+        "{missing}"
+    );
+    let file = kubeconfig("http://127.0.0.1:1");
+    let there = Connection::new().kubeconfig(file.path());
+    assert_eq!(there.server().await.unwrap(), "http://127.0.0.1:1/");
+    let other = why(there.context("y")).await;
+    assert!(other.contains("has no context `y`: `kubectl config get-contexts`"), "{other}");
     assert!(client_from(kubeconfig("no address").path()).await.is_err());
 }

@@ -76,8 +76,7 @@ pub(crate) async fn connect(kubeconfig: Option<&Path>) -> anyhow::Result<(Client
     let client = match kubeconfig {
         Some(path) => canary_istio::client_from(path).await,
         None => canary_istio::client().await,
-    };
-    let client = client.context("no way to the cluster")?;
+    }?;
     let calls = Calls::default();
     let counted = calls.clone();
     let service = service_fn(move |request: axum::http::Request<Body>| {

@@ -13,11 +13,13 @@ use serde::{Deserialize, Serialize};
 #[expect(clippy::exhaustive_structs, reason = "whoever delivers says all of it")]
 pub struct Job {
     /// The service: its Deployment, its Service and its route have this name unless said otherwise
+    #[arg(value_parser = name)]
     pub service: String,
     /// The image of the new version
+    #[arg(value_parser = image)]
     pub image: String,
     /// The namespace of all of them
-    #[arg(long, short, default_value = "default")]
+    #[arg(long, short, default_value = "default", value_parser = name)]
     pub namespace: String,
     /// Whose routes split the traffic: VirtualServices, or Gateway API HTTPRoutes
     #[arg(long, value_enum, default_value = "istio")]
@@ -103,11 +105,28 @@ pub enum Reporter {
 
 fn two_names(text: &str) -> Result<BySide<String>, String> {
     match text.split(',').collect::<Vec<_>>()[..] {
-        [stable, canary] if !stable.is_empty() && !canary.is_empty() => {
+        [stable, canary] if !stable.is_empty() && !canary.is_empty() && stable != canary => {
             Ok(BySide { stable: stable.to_owned(), canary: canary.to_owned() })
         }
         _ => Err("expected two names, stable's and the canary's: `v1,v2`".to_owned()),
     }
+}
+
+/// Reads what may be the name of a Service or a namespace.
+fn name(text: &str) -> Result<String, String> {
+    let is_letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let ends = text.starts_with('-') || text.ends_with('-');
+    if text.is_empty() || text.len() > 63 || ends || !text.chars().all(is_letter) {
+        return Err("expected a name as Kubernetes has them: `auth-service`".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn image(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains(char::is_whitespace) {
+        return Err("expected an image such as `ghcr.io/orion/auth:v2.0.0`".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 impl Job {
@@ -186,6 +205,21 @@ pub(super) mod tests {
         let mut job = json!({ "service": "web", "image": "web:v2", "namespace": "shop", "mesh": "istio", "prometheus": "http://p" });
         job.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         serde_json::from_value(job).unwrap()
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused_before_anything_is_asked() {
+        for text in ["", "Auth", "auth service", "-auth", "auth-", "shop/auth", &"a".repeat(64)] {
+            assert!(name(text).is_err(), "{text}");
+        }
+        assert_eq!(name("auth-2").unwrap(), "auth-2");
+        for text in ["", "auth v2", "auth:v2\n"] {
+            assert!(image(text).is_err(), "{text:?}");
+        }
+        assert!(image("ghcr.io/orion/auth@sha256:ab").is_ok());
+        for text in ["v1", "v1,", ",v2", "v1,v1", "v1,v2,v3"] {
+            assert!(two_names(text).is_err(), "{text}");
+        }
     }
 
     #[test]

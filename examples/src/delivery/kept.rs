@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use canary_core::value::RolloutId;
 use canary_kube::Connection;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::Client;
 
 use super::Job;
 use super::address::shown;
@@ -35,6 +34,27 @@ impl Job {
                  first one"
             );
         }
+        Ok(self.connection().client().await?)
+    }
+
+    /// Asks the cluster for its version, the least that can be asked.
+    ///
+    /// # Errors
+    /// Where nobody answers: what is tried next would say so about each of its parts.
+    pub async fn reach(&self, client: &Client) -> anyhow::Result<()> {
+        match client.apiserver_version().await {
+            // One that says no is there.
+            Ok(_) | Err(kube::Error::Api(_)) => Ok(()),
+            Err(error) => {
+                let context = self.context.as_ref().map(|name| format!(" (context {name})"));
+                let (at, context) = (self.leads_to().await?, context.unwrap_or_default());
+                let what = format!("the API server at {at}{context} cannot be reached");
+                Err(anyhow::Error::new(error).context(what))
+            }
+        }
+    }
+
+    fn connection(&self) -> Connection {
         let mut connection = Connection::new();
         if let Some(file) = &self.kubeconfig {
             connection = connection.kubeconfig(file);
@@ -42,23 +62,11 @@ impl Job {
         if let Some(context) = &self.context {
             connection = connection.context(context);
         }
-        connection.client().await.context("no way to the cluster")
+        connection
     }
 
-    /// Says where the API server is, by what a [`Connection`] goes by, too.
     async fn leads_to(&self) -> anyhow::Result<String> {
-        let options = KubeConfigOptions { context: self.context.clone(), ..Default::default() };
-        let config = async {
-            Ok::<_, kube::Error>(match &self.kubeconfig {
-                Some(file) => {
-                    Config::from_custom_kubeconfig(Kubeconfig::read_from(file)?, &options).await?
-                }
-                None if self.context.is_some() => Config::from_kubeconfig(&options).await?,
-                None => Config::infer().await.map_err(kube::Error::InferConfig)?,
-            })
-        };
-        let config = config.await.context("no way to the cluster")?;
-        Ok(shown(&config.cluster_url.to_string()))
+        Ok(shown(&self.connection().server().await?.to_string()))
     }
 
     /// Writes it beside the state of a rollout, so that whoever takes that up knows what it is about; there may be a
@@ -129,6 +137,21 @@ mod tests {
             error.contains("--prometheus ftp://prometheus") && !error.contains("secret"),
             "{error}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_cluster_that_is_not_there_is_told_once_and_by_its_address() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let way = json!({
+            "clusters": [{ "name": "one", "cluster": { "server": "http://127.0.0.1:1" } }],
+            "contexts": [{ "name": "one", "context": { "cluster": "one", "user": "" } }],
+        });
+        fs::write(&file, way.to_string()).unwrap();
+        let job = job(&json!({ "kubeconfig": file.path(), "context": "one" }));
+        let error = job.reach(&job.connect().await.unwrap()).await.unwrap_err();
+        let told = crate::delivery::in_full(&error);
+        let begin = "the API server at http://127.0.0.1:1/ (context one) cannot be reached: ";
+        assert!(told.starts_with(begin) && told.contains("refused"), "{told}");
     }
 
     #[tokio::test]
