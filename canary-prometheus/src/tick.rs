@@ -28,6 +28,9 @@ use crate::union;
 /// How far back a window may begin; what lies before that is left out.
 const LONGEST_WINDOW: Duration = Duration::from_secs(60 * 60);
 
+/// How long a window is that nobody was absent from: one that is too much to fetch is not halved any more.
+const USUAL_WINDOW: Duration = Duration::from_secs(2 * 60);
+
 /// Resolves when the caller stops waiting.
 pub(crate) type Deadline = Shared<Sleep>;
 
@@ -117,7 +120,7 @@ impl<'a> Tick<'a> {
         query: &Query,
         numbers: SharedNumbers<'_>,
     ) -> Result<Measured, PortError> {
-        let window = self.window(query);
+        let mut window = self.window(query);
         let asked = Asked::new(self.source, query)?;
         if window.is_empty() {
             return Ok(Measured::pending(query.after));
@@ -125,9 +128,7 @@ impl<'a> Tick<'a> {
         let measured = match &asked {
             Asked::Number(template) => self.value(query, template, window, &numbers.await),
             Asked::Increase(ask) => ask.measure(self, window).await,
-            Asked::Counts(ask) => {
-                count::measure(&Fetch { tick: self, ask, signal: &query.signal, window }).await
-            }
+            Asked::Counts(ask) => self.counts(ask, &query.signal, &mut window).await,
         }?;
         if measured.covered.is_empty() {
             let pending = Measured::pending(query.after);
@@ -138,6 +139,27 @@ impl<'a> Tick<'a> {
         }
         let note = format!("left out, being too long ago: {} to {}", query.after, window.after);
         Ok(measured.note(note))
+    }
+
+    /// Counts what came in a window; after an absence that may be too much to fetch, and then less of it will do, up to now:
+    /// the next look would ask for as much again. What is refused for another reason is so every time.
+    async fn counts(
+        &self,
+        ask: &Counted,
+        signal: &Signal,
+        window: &mut Window,
+    ) -> Result<Measured, PortError> {
+        loop {
+            let error =
+                match count::measure(&Fetch { tick: self, ask, signal, window: *window }).await {
+                    Err(error) if error.kind() == FailureKind::Invalid => error,
+                    answer => return answer,
+                };
+            if window.length() <= USUAL_WINDOW || self.shelf.is_some() {
+                return Err(error);
+            }
+            *window = Window::new(window.after + window.length() / 2, window.until);
+        }
     }
 
     fn window(&self, query: &Query) -> Window {

@@ -6,9 +6,10 @@ use canary_core::ports::{Call, MetricSource};
 use canary_core::value::{
     Counts, EffectId, Epoch, Measured, Query, Reading, Signal, Timestamp, Window,
 };
+use canary_prometheus::{Limits, Prometheus};
 use serde_json::json;
-use wiremock::matchers::body_string_contains;
-use wiremock::{Mock, MockServer};
+use wiremock::matchers::{body_string_contains, method};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::{BEGIN, PATIENT, always, at, measure, series, source, success, to};
 
@@ -51,11 +52,12 @@ async fn a_series_without_a_sample_before_the_window_is_looked_for_further_back(
 /// Returns the ranges of all queries so far.
 async fn ranges_of(server: &MockServer) -> Vec<String> {
     let asked = server.received_requests().await.unwrap();
-    let range = |body: &[u8]| {
-        let body = String::from_utf8(body.to_vec()).unwrap();
-        body.split_once("%5B").unwrap().1.split_once("%5D").unwrap().0.to_owned()
-    };
-    asked.iter().map(|request| range(&request.body)).collect()
+    asked.iter().map(|request| range_of(&request.body)).collect()
+}
+
+fn range_of(body: &[u8]) -> String {
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    body.split_once("%5B").unwrap().1.split_once("%5D").unwrap().0.to_owned()
 }
 
 #[tokio::test]
@@ -102,4 +104,44 @@ async fn a_window_too_long_to_fetch_begins_later_and_says_so() {
     assert!(left_out, "{:?}", requests.notes);
     // A cursor ahead of the clock asks nothing.
     assert_eq!(latency, Measured::pending(at(90)));
+}
+
+/// Answers with a sample every 15 s, as far back as it is asked for.
+fn samples_every_15_s(request: &Request) -> ResponseTemplate {
+    let reach = range_of(&request.body).trim_end_matches("ms").parse::<u64>().unwrap() / 1000;
+    let end = BEGIN / 1000 + 60;
+    let values: Vec<_> = (0..reach / 15).rev().map(|i| json!([end - i * 15, "1"])).collect();
+    success("matrix", json!([{ "metric": {}, "values": values }]))
+}
+
+#[tokio::test]
+async fn of_a_window_that_is_too_much_to_fetch_the_end_is_counted() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST")).respond_with(samples_every_15_s).mount(&server).await;
+    for (most, counted) in [(150, Some(1800)), (20, None)] {
+        let requests = r#"requests{variant="{{ variant }}"}"#;
+        let source = Prometheus::builder(server.uri()).requests(requests, requests);
+        let source = source.limits(Limits::default().samples(most)).build().unwrap();
+        let call =
+            Call::new("x".parse().unwrap(), Epoch::new(1), EffectId::new(1), 1, at(0), at(60));
+        let queries = [Query::new(Signal::Requests, Timestamp::EPOCH)];
+        let answer = source.measure(&call, &queries, at(60)).await.pop().unwrap();
+        match counted {
+            Some(seconds) => {
+                let answer = answer.unwrap();
+                let window = Window::new(at(60) - Duration::from_secs(seconds), at(60));
+                assert_eq!(answer.covered, window);
+                let left_out = format!(
+                    "left out, being too long ago: {} to {}",
+                    Timestamp::EPOCH,
+                    window.after
+                );
+                assert!(answer.notes.contains(&left_out), "{:?}", answer.notes);
+            }
+            None => {
+                let error = answer.unwrap_err().to_string();
+                assert!(error.contains("answers with more than 20 samples"), "{error}");
+            }
+        }
+    }
 }
