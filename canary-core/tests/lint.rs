@@ -164,28 +164,6 @@ const UNWISE: [(&str, &str, &str, &str); 31] = [
     ),
 ];
 
-/// Names that other tools have for what is measured here, and one that is nobody's.
-#[test]
-fn a_metric_by_another_tools_name_is_asked_about() {
-    for (name, meant) in [
-        ("p95", Some("latency.p95")),
-        ("p99", Some("latency.p99")),
-        ("Latency", Some("latency.p95")),
-        ("errors", Some("error_rate")),
-        ("rps", Some("request_rate")),
-        ("availability", Some("success_rate")),
-        ("checkout_conversion", None),
-    ] {
-        let check = format!("  - {{ name: own, metric: {name}, above: 5, then: warn }}\ngates: {{");
-        let findings = found(&WISE.replace("gates: {", &check), &assumptions());
-        let help = findings.iter().find(|finding| finding.name == "likely-misspelt");
-        let expected = meant.map(|meant| {
-            format!("did you mean `{meant}`? Otherwise define it: `metrics: {{ {name}: {{}} }}`")
-        });
-        assert_eq!(help.map(|finding| &finding.help), expected.as_ref(), "{name}");
-    }
-}
-
 #[test]
 fn a_wise_policy_has_no_findings() {
     assert_eq!(named(WISE, &assumptions()), []);

@@ -1,6 +1,7 @@
 //! A Kubernetes client that leaves every decision to the rollout.
 
 use std::error::Error as _;
+use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,10 +42,12 @@ fn in_words(error: &kube::Error) -> String {
         _ => None,
     };
     match below {
-        Some(KubeconfigError::ReadConfig(_, file)) if inferred => format!(
-            "there is no kubeconfig at {}, and this is no pod: name one, or set KUBECONFIG",
-            file.display()
-        ),
+        Some(KubeconfigError::ReadConfig(why, file)) if inferred && why.kind() == NotFound => {
+            format!(
+                "there is neither a kubeconfig at {} nor a pod's service account: name one, or set KUBECONFIG",
+                file.display()
+            )
+        }
         Some(KubeconfigError::ReadConfig(why, file)) => {
             format!("the kubeconfig {} cannot be read: {why}", file.display())
         }

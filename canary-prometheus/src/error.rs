@@ -40,6 +40,11 @@ pub enum BuildError {
     Client(String),
 }
 
+/// Stands below the error of an answer that is beyond one of our limits: a shorter window may do.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is beyond a limit")]
+pub(crate) struct TooMuch;
+
 /// Tells what is wrong with a query.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

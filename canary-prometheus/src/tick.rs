@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
+use std::iter::successors;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use tokio::time::Sleep;
 
 use crate::api::answer::Answer;
 use crate::count;
-use crate::error::{in_context, invalid};
+use crate::error::{TooMuch, in_context, invalid};
 use crate::fetch::Fetch;
 use crate::increase::Increase;
 use crate::past::Shelf;
@@ -28,8 +30,9 @@ use crate::union;
 /// How far back a window may begin; what lies before that is left out.
 const LONGEST_WINDOW: Duration = Duration::from_secs(60 * 60);
 
-/// How long a window is that nobody was absent from: one that is too much to fetch is not halved any more.
-const USUAL_WINDOW: Duration = Duration::from_secs(2 * 60);
+/// The shortest window of which, where it is too much to fetch, half is left out: few looks are that far apart, so
+/// somebody was absent. What is too much of a shorter one is so at each look, and an error.
+const HALVED: Duration = Duration::from_secs(30 * 60);
 
 /// Resolves when the caller stops waiting.
 pub(crate) type Deadline = Shared<Sleep>;
@@ -137,12 +140,13 @@ impl<'a> Tick<'a> {
         if window.after == query.after {
             return Ok(measured);
         }
-        let note = format!("left out, being too long ago: {} to {}", query.after, window.after);
+        let why = if window == self.window(query) { "too long ago" } else { "too much to fetch" };
+        let note = format!("left out, being {why}: {} to {}", query.after, window.after);
         Ok(measured.note(note))
     }
 
-    /// Counts what came in a window; after an absence that may be too much to fetch, and then less of it will do, up to now:
-    /// the next look would ask for as much again. What is refused for another reason is so every time.
+    /// Counts what came in a window; of one that is too much to fetch, after an absence, the later part: the next look
+    /// would ask for as much again.
     async fn counts(
         &self,
         ask: &Counted,
@@ -150,13 +154,10 @@ impl<'a> Tick<'a> {
         window: &mut Window,
     ) -> Result<Measured, PortError> {
         loop {
-            let error =
-                match count::measure(&Fetch { tick: self, ask, signal, window: *window }).await {
-                    Err(error) if error.kind() == FailureKind::Invalid => error,
-                    answer => return answer,
-                };
-            if window.length() <= USUAL_WINDOW || self.shelf.is_some() {
-                return Err(error);
+            let fetch = Fetch { tick: self, ask, signal, window: *window };
+            match count::measure(&fetch).await {
+                Err(error) if is_too_much(&error) && window.length() >= HALVED => {}
+                answer => return answer,
             }
             *window = Window::new(window.after + window.length() / 2, window.until);
         }
@@ -271,6 +272,10 @@ impl<'a> Tick<'a> {
             Err(error) => Some(vec![Err(error.into_failure()); texts.len()]),
         }
     }
+}
+
+fn is_too_much(error: &PortError) -> bool {
+    successors(error.source(), |&error| error.source()).any(|below| below.is::<TooMuch>())
 }
 
 fn read_numbers(texts: Vec<String>, answers: Vec<Result<Answer, PortError>>) -> Numbers {

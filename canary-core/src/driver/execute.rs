@@ -87,9 +87,9 @@ impl Ports {
         self.workload.as_deref().ok_or_else(|| outside(missing("no workload was given")))
     }
 
-    /// Returns it once the store has said that the rollout is still ours.
+    /// Returns it once the store has said that the rollout is still ours: what runs has no fence.
     async fn workload_of_ours(&self, call: &Call) -> Result<&dyn Workload, Failure> {
-        self.still_ours(call).await?;
+        self.still_ours(call, self.saver.confirm()).await?;
         self.workload()
     }
 
@@ -117,13 +117,17 @@ impl Ports {
             Some(slots) => slots.acquire().await.ok(),
             None => None,
         };
-        self.still_ours(call).await?;
+        self.still_ours(call, self.saver.confirm_lately()).await?;
         self.router.apply(call, traffic, Some(at)).await.map_err(outside)
     }
 
     /// Makes sure that the rollout is still ours: one that was frozen and wakes up must not raise, nor touch what
     /// runs.
-    async fn still_ours(&self, call: &Call) -> Result<(), Failure> {
+    async fn still_ours(
+        &self,
+        call: &Call,
+        confirmed: impl Future<Output = Result<(), PortError>>,
+    ) -> Result<(), Failure> {
         let unconfirmed = |why: &dyn fmt::Display| {
             let message = format!("the store was asked whose the rollout is: {why}");
             Failure::new(FailureKind::Unconfirmed, message)
@@ -131,7 +135,7 @@ impl Ports {
         // A save that takes its time must not look like a router that does not answer.
         let until =
             self.clock.instant(call.deadline) - MARGIN.min(call.deadline.since(call.made) / 10);
-        match tokio::time::timeout_at(until, self.saver.confirm()).await {
+        match tokio::time::timeout_at(until, confirmed).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) if error.kind() == FailureKind::Conflict => {
                 Err(Failure::new(FailureKind::Fenced, "another holder has the rollout"))

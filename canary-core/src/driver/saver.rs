@@ -19,8 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// For how long a rollout that a store has lost is still known to be ours, beside two looks.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// For how long the store's word that the rollout is ours spares asking again: a raise comes right behind the save of
-/// what it is for, and the store has just answered that.
+/// For how long the store's word that the rollout is ours spares asking again before a raise, which comes right behind
+/// the save of what it is for.
 const FRESH: Duration = Duration::from_millis(200);
 
 /// Writes one rollout's states; clones share the revision.
@@ -50,8 +50,10 @@ struct Held {
     /// What the store has to be at.
     revision: Option<Revision>,
     /// When the store was last asked and said that the rollout is ours; never before the first save. How long its
-    /// answer took, or slept here, is part of its age.
+    /// answer took, or lay here while the process was frozen, is part of its age.
     ours: Option<Timestamp>,
+    /// Whether it has refused or failed a write since.
+    doubted: bool,
 }
 
 impl Saver {
@@ -67,7 +69,7 @@ impl Saver {
         let remembered = looks.saturating_add(REMEMBERED);
         let Claim { policy, version, past, .. } = claim;
         let terms = Arc::new(Terms { policy, holder: nonce(), version, past });
-        let held = Arc::new(Mutex::new(Held { revision, ours: None }));
+        let held = Arc::new(Mutex::new(Held { revision, ours: None, doubted: false }));
         Self { store, target, clock, remembered, terms, held }
     }
 
@@ -77,6 +79,7 @@ impl Saver {
     pub(super) async fn save(&self, state: Snapshot) -> Result<(), PortError> {
         let mut held = self.held.lock().await;
         let Err(error) = self.write(&mut held, &state).await else { return Ok(()) };
+        held.doubted = true;
         let asked = self.clock.now();
         match in_time(self.store.load(&self.target)).await? {
             Some(stored) if stored.claim.holder == self.terms.holder => {
@@ -123,7 +126,17 @@ impl Saver {
         Ok(())
     }
 
-    /// Makes sure that the rollout is still ours, or was a moment ago; `Conflict` means that somebody else holds it now.
+    /// Makes sure that the rollout is ours, or was a moment ago, before a raise: the route's fence refuses that where
+    /// somebody has followed since. Otherwise as [`confirm`](Self::confirm).
+    pub(super) async fn confirm_lately(&self) -> Result<(), PortError> {
+        let lately = {
+            let held = self.held.lock().await;
+            !held.doubted && held.age(self.clock.now()).is_some_and(|age| age <= FRESH)
+        };
+        if lately { Ok(()) } else { self.confirm().await }
+    }
+
+    /// Makes sure that the rollout is still ours; `Conflict` means that somebody else holds it now.
     ///
     /// A write that we gave up may land at any time later: then what is stored is ours, and we go on from there.
     pub(super) async fn confirm(&self) -> Result<(), PortError> {
@@ -133,9 +146,6 @@ impl Saver {
             return Err(PortError::new(FailureKind::Unavailable, "the rollout is not claimed yet"));
         };
         let asked = self.clock.now();
-        if held.age(asked).is_some_and(|age| age <= FRESH) {
-            return Ok(());
-        }
         let error = match in_time(self.store.confirm(&self.target, revision)).await {
             Ok(()) => {
                 held.is_at(revision, asked);
@@ -169,6 +179,7 @@ impl Held {
     fn is_at(&mut self, revision: Revision, asked: Timestamp) {
         self.revision = Some(revision);
         self.ours = Some(asked);
+        self.doubted = false;
     }
 
     /// Returns how old the store's last word is that the rollout is ours.
@@ -202,7 +213,7 @@ mod tests {
     use crate::store::MemoryStore;
     use crate::value::{Timestamp, Weight};
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_save_of_ours_that_lands_late_is_no_other_holder() {
         let second = Duration::from_secs(1);
         let policy = Policy::builder("shop").stage("full", Weight::FULL, second).build().unwrap();
@@ -219,13 +230,15 @@ mod tests {
         let ours = store.load(&target).await.unwrap().unwrap().revision;
 
         let landed = store.save(&target, &state, ours).await.unwrap();
-        tokio::time::advance(second).await;
         saver.confirm().await.unwrap();
         saver.save(state.clone()).await.unwrap();
 
+        let again = state.clone();
         let next = Claim::new(policy.shared_spec(), state).by("somebody else");
         store.claim(&target, &next, Some(landed.next())).await.unwrap();
-        tokio::time::advance(second).await;
+        saver.confirm_lately().await.unwrap();
         assert_eq!(saver.confirm().await.unwrap_err().kind(), FailureKind::Conflict);
+        assert_eq!(saver.save(again).await.unwrap_err().kind(), FailureKind::Conflict);
+        assert_eq!(saver.confirm_lately().await.unwrap_err().kind(), FailureKind::Conflict);
     }
 }

@@ -79,18 +79,20 @@ fn metrics(policy: &Policy, found: &mut Vec<Finding>) {
     }
 }
 
-/// Returns the metric that a name which nothing defines probably stands for.
-fn meant_by<'a>(name: &str, own: impl Iterator<Item = &'a str>) -> Option<Metric> {
-    let quantile = || format!("latency.{name}").parse().ok();
+/// Returns the metric that a name which nothing defines probably stands for; the policy's own come first.
+fn meant_by<'a>(name: &str, mut own: impl Iterator<Item = &'a str>) -> Option<Metric> {
+    let lower = name.to_ascii_lowercase();
+    let slip_of = |known: &mut dyn Iterator<Item = &'a str>| {
+        nearest(name, known, slips_of(name)).filter(|meant| *meant != name)?.parse().ok()
+    };
     let elsewhere = || {
-        let known = ELSEWHERE.iter().find(|(other, _)| name.eq_ignore_ascii_case(other))?;
+        let known = ELSEWHERE.iter().find(|(other, _)| *other == lower)?;
         known.1.parse().ok()
     };
-    let slip = || {
-        let near = nearest(name, USUAL.into_iter().chain(own), slips_of(name))?;
-        if near == name { None } else { near.parse().ok() }
-    };
-    quantile().or_else(elsewhere).or_else(slip)
+    slip_of(&mut own)
+        .or_else(|| format!("latency.{lower}").parse().ok())
+        .or_else(elsewhere)
+        .or_else(|| slip_of(&mut USUAL.into_iter()))
 }
 
 fn gates(policy: &Policy, found: &mut Vec<Finding>) {
@@ -107,6 +109,29 @@ fn gates(policy: &Policy, found: &mut Vec<Finding>) {
                 format!("the gate `{name}` does not stand under `gates`"),
                 format!("did you mean `{meant}`? Otherwise list it: `gates: {{ {name}: {{ approval: {{}} }} }}`"),
             ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_other_tools_have_are_known_and_ones_own_come_first() {
+        for (name, meant) in [
+            ("p95", Some("latency.p95")),
+            ("P50", Some("latency.p50")),
+            ("Latency", Some("latency.p95")),
+            ("rps", Some("request_rate")),
+            ("availability", Some("success_rate")),
+            ("latency_p95", Some("latency.p95")),
+            ("failures", Some("error_rate")),
+            ("errors", Some("error")),
+            ("checkout_conversion", None),
+        ] {
+            let found = meant_by(name, ["error", "pool"].into_iter());
+            assert_eq!(found.map(|metric| metric.to_string()).as_deref(), meant, "{name}");
         }
     }
 }

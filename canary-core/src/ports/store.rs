@@ -59,8 +59,8 @@ pub trait StateStore: fmt::Debug + Send + Sync + 'static {
         expect: Revision,
     ) -> Result<Revision, PortError>;
 
-    /// Confirms that a target is still at this revision; asked before every raise, and before anything is done to what
-    /// runs but bringing the old version back, where no write has told so in the moment before.
+    /// Confirms that a target is still at this revision; asked before every raise that does not come right behind an
+    /// accepted write, and before anything is done to what runs but bringing the old version back.
     ///
     /// To be correct: it is asked of the place where claims are decided, so that a holder that was replaced is told.
     ///

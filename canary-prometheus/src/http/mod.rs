@@ -20,6 +20,8 @@ mod tls;
 
 pub use endpoint::Endpoint;
 use page::Secrets;
+
+use crate::error::TooMuch;
 pub(crate) use page::{Page, beginning};
 
 /// How many requests one source has under way at a time, however many rollouts share it.
@@ -158,7 +160,7 @@ impl Http {
     /// Refuses an answer that is beyond a limit of ours.
     pub(crate) fn too_much(&self, limit: &str) -> PortError {
         let why = format!("answers with more than {limit}: select less, or raise the limits");
-        self.error(FailureKind::Invalid, &why)
+        self.error(FailureKind::Invalid, &why).with_source(TooMuch)
     }
 
     /// Reads an answer's JSON; `api` says whose it should be.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use canary_core::ports::{Call, MetricSource};
+use canary_core::ports::{Call, MetricSource, PortError};
 use canary_core::value::{
-    Counts, EffectId, Epoch, Measured, Query, Reading, Signal, Timestamp, Window,
+    Counts, EffectId, Epoch, FailureKind, Measured, Query, Reading, Signal, Timestamp, Window,
 };
 use canary_prometheus::{Limits, Prometheus};
 use serde_json::json;
@@ -114,34 +114,47 @@ fn samples_every_15_s(request: &Request) -> ResponseTemplate {
     success("matrix", json!([{ "metric": {}, "values": values }]))
 }
 
+/// Asks for what came since the epoch, of which an hour is looked at.
+async fn since_the_epoch(server: &MockServer, most: usize) -> Result<Measured, PortError> {
+    let (total, bad) = (r#"requests{variant="{{ variant }}"}"#, r#"bad{variant="{{ variant }}"}"#);
+    let source = Prometheus::builder(server.uri()).requests(total, bad);
+    let source = source.limits(Limits::default().samples(most)).build().unwrap();
+    let call = Call::new("x".parse().unwrap(), Epoch::new(1), EffectId::new(1), 1, at(0), at(60));
+    let queries = [Query::new(Signal::Requests, Timestamp::EPOCH)];
+    source.measure(&call, &queries, at(60)).await.pop().unwrap()
+}
+
 #[tokio::test]
 async fn of_a_window_that_is_too_much_to_fetch_the_end_is_counted() {
-    let server = MockServer::start().await;
-    Mock::given(method("POST")).respond_with(samples_every_15_s).mount(&server).await;
-    for (most, counted) in [(150, Some(1800)), (20, None)] {
-        let requests = r#"requests{variant="{{ variant }}"}"#;
-        let source = Prometheus::builder(server.uri()).requests(requests, requests);
-        let source = source.limits(Limits::default().samples(most)).build().unwrap();
-        let call =
-            Call::new("x".parse().unwrap(), Epoch::new(1), EffectId::new(1), 1, at(0), at(60));
-        let queries = [Query::new(Signal::Requests, Timestamp::EPOCH)];
-        let answer = source.measure(&call, &queries, at(60)).await.pop().unwrap();
-        match counted {
-            Some(seconds) => {
-                let answer = answer.unwrap();
-                let window = Window::new(at(60) - Duration::from_secs(seconds), at(60));
-                assert_eq!(answer.covered, window);
-                let left_out = format!(
-                    "left out, being too long ago: {} to {}",
-                    Timestamp::EPOCH,
-                    window.after
-                );
-                assert!(answer.notes.contains(&left_out), "{:?}", answer.notes);
-            }
-            None => {
-                let error = answer.unwrap_err().to_string();
-                assert!(error.contains("answers with more than 20 samples"), "{error}");
-            }
+    let hour = |parts: u64| format!("{}ms", 3_600_000 / parts + 300_000);
+    for (most, parts, counted) in [(150, 2, true), (80, 4, true), (79, 4, false)] {
+        let server = MockServer::start().await;
+        Mock::given(method("POST")).respond_with(samples_every_15_s).mount(&server).await;
+        let answer = since_the_epoch(&server, most).await;
+        let ranges = ranges_of(&server).await;
+        assert_eq!(ranges.last(), Some(&hour(parts)), "{ranges:?}");
+        if !counted {
+            let error = answer.unwrap_err().to_string();
+            assert!(error.contains("answers with more than 79 samples (80)"), "{error}");
+            continue;
         }
+        let (answer, begin) = (answer.unwrap(), at(60) - Duration::from_secs(3600 / parts));
+        assert_eq!(answer.covered, Window::new(begin, at(60)));
+        let left_out =
+            format!("left out, being too much to fetch: {} to {begin}", Timestamp::EPOCH);
+        assert!(answer.notes.contains(&left_out), "{:?}", answer.notes);
     }
+}
+
+/// What is wrong in the earlier half alone would never be judged.
+#[tokio::test]
+async fn a_window_that_is_wrong_is_not_halved() {
+    let server = MockServer::start().await;
+    let burst = json!([[(BEGIN / 1000 - 3500) as f64, "1"], [(BEGIN / 1000 - 3485) as f64, "9"]]);
+    let burst = success("matrix", json!([{ "metric": {}, "values": burst }]));
+    Mock::given(body_string_contains("bad")).respond_with(burst).mount(&server).await;
+    Mock::given(method("POST")).respond_with(samples_every_15_s).mount(&server).await;
+    let error = since_the_epoch(&server, 500).await.unwrap_err();
+    assert_eq!(error.kind(), FailureKind::Invalid, "{error}");
+    assert!(ranges_of(&server).await.iter().all(|range| range == "3900000ms"));
 }

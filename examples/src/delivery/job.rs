@@ -114,9 +114,9 @@ fn two_names(text: &str) -> Result<BySide<String>, String> {
 
 /// Reads what may be the name of a Service or a namespace.
 fn name(text: &str) -> Result<String, String> {
-    let is_letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let may_stand = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let ends = text.starts_with('-') || text.ends_with('-');
-    if text.is_empty() || text.len() > 63 || ends || !text.chars().all(is_letter) {
+    if text.is_empty() || text.len() > 63 || ends || !text.chars().all(may_stand) {
         return Err("expected a name as Kubernetes has them: `auth-service`".to_owned());
     }
     Ok(text.to_owned())

@@ -23,16 +23,16 @@ const TO_GO_ON: Duration = Duration::from_secs(1800);
 #[expect(clippy::exhaustive_structs, reason = "whoever delivers says all of it")]
 pub struct Plan {
     /// Take the canary back above this error rate, in percent
-    #[arg(long, value_name = "PERCENT", default_value = "5", allow_negative_numbers = true, value_parser = percent)]
+    #[arg(long, value_name = "PERCENT", default_value = "5", allow_hyphen_values = true, value_parser = percent)]
     pub error_threshold: f64,
     /// Warn above this 95th percentile of latency, in milliseconds; take back where the 99th is above twice that
-    #[arg(long, value_name = "MS", default_value = "500", allow_negative_numbers = true, value_parser = above_zero)]
+    #[arg(long, value_name = "MS", default_value = "500", allow_hyphen_values = true, value_parser = above_zero)]
     pub latency_p95: f64,
     /// The canary's share of the traffic step by step, in percent
-    #[arg(long, value_name = "PERCENT,..", default_value = "5,25,50,100", allow_negative_numbers = true, value_delimiter = ',', value_parser = weight)]
+    #[arg(long, value_name = "PERCENT,..", default_value = "5,25,50,100", allow_hyphen_values = true, value_delimiter = ',', value_parser = weight)]
     pub traffic_steps: Vec<Weight>,
     /// How long each step lasts: minutes, or with a unit (`90s`, `1h`)
-    #[arg(long, value_name = "MINUTES", default_value = "5", allow_negative_numbers = true, value_parser = minutes)]
+    #[arg(long, value_name = "MINUTES", default_value = "5", allow_hyphen_values = true, value_parser = minutes)]
     pub step_duration: Duration,
     /// Promote without asking once the last step is over
     #[arg(long)]
@@ -220,6 +220,7 @@ mod tests {
             "--latency-p95=0",
             "--latency-p95=-1",
             "--latency-p95=inf",
+            "--traffic-steps=-5,25",
             "--traffic-steps=5,200",
             "--traffic-steps=0.001",
         ] {
