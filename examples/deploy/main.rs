@@ -115,7 +115,6 @@ async fn run(options: &Options) -> anyhow::Result<u8> {
     one_that_can_follow(&policy)?;
     let job = &job.located().await?;
     let (target, client) = (job.target()?, job.connect().await?);
-    job.reach(&client).await?;
     let store = FileStore::new(&options.state);
     let mut screen =
         Screen::plain(if options.json { Box::new(io::stderr()) } else { Box::new(io::stdout()) });
@@ -136,6 +135,7 @@ async fn run(options: &Options) -> anyhow::Result<u8> {
              have it taken back first with --supersede"
         );
     }
+    job.reach(&client).await?;
     if !options.skip_validation {
         let found = looks(job, &client, &policy, options.supersede)?.run().await;
         screen.say(&found.to_string());

@@ -116,6 +116,6 @@ fn an_end_that_nobody_was_told_of_is_taken_up_and_told() {
     assert_eq!(unread.code(), Some(0));
     // It gets as far as the cluster, which is not there.
     let again = deploy();
-    again.came_to(1, &["VirtualService shop/web: it cannot be read"]);
+    again.failed_with(1, "the API server at http://127.0.0.1:1/ cannot be reached");
     assert!(!again.complained.contains(busy), "{}", again.complained);
 }
