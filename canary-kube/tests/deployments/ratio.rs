@@ -43,6 +43,12 @@ fn pair(stable: u32, canary: u32, ready: u32) -> MemoryApi {
 async fn open(replicas: u32) -> (Shop, ReplicaRatio) {
     let shop = Shop::open(replicas).await;
     shop.create(&web("green", "v2", 0)).await;
+    // Until its controller is through with it, what was just observed may be stale.
+    let is_done = |condition: &Value| condition["reason"] == "NewReplicaSetAvailable";
+    shop.until("green", |green| {
+        green["status"]["conditions"].as_array().is_some_and(|all| all.iter().any(is_done))
+    })
+    .await;
     let router = ReplicaRatio::new(shop.client.clone(), &shop.namespace, "web", "green", replicas);
     (shop, router)
 }
