@@ -37,11 +37,26 @@ impl Shop {
         second
     }
 
+    /// Freezes the one that has the rollout; another takes that over, and the canary back.
+    async fn taken_back_behind(&self, first: &Process) -> Process {
+        first.freeze().await;
+        let mut second = self.second().await;
+        second.say("abort").await;
+        assert!(second.ends().await.starts_with("rolled back"));
+        second
+    }
+
     async fn closes(&self, weight: u64, processes: &[&Process]) {
         records_are_whole(processes);
         self.is_as_it_was_but_for(weight).await;
         self.object.delete().await;
     }
+}
+
+/// Waits until it notices that another one has the rollout.
+async fn is_fenced(process: &mut Process) {
+    let ended = process.ends().await;
+    assert!(ended.contains(FENCED), "{ended}");
 }
 
 #[test]
@@ -82,16 +97,12 @@ fn frozen_between_its_look_at_the_store_and_its_raise_it_raises_nothing() {
         });
         first.say("approve").await;
         first.front.until(before, 1, |asked| confirms(asked) && asked.code == Some(200)).await;
-        first.freeze().await;
-        let mut second = shop.second().await;
-        second.say("abort").await;
-        assert!(second.ends().await.starts_with("rolled back"));
+        let second = shop.taken_back_behind(&first).await;
         let asked = first.front.count();
         first.front.rule(|_| Fate::Pass);
         first.front.let_go();
         first.wake().await;
-        let ended = first.ends().await;
-        assert!(ended.contains(FENCED), "{ended}");
+        is_fenced(&mut first).await;
         let raises = first.front.since(asked).into_iter().filter(Asked::writes_route);
         let codes: Vec<_> = raises.map(|asked| asked.code).collect();
         assert!(codes.contains(&Some(422)) && !codes.contains(&Some(200)), "{codes:?}");
@@ -110,16 +121,12 @@ fn frozen_between_its_save_and_its_raise_it_asks_again_and_raises_nothing() {
         first.front.rule(|asked| if saves(asked) { Fate::Kept } else { Fate::Pass });
         first.say("approve").await;
         first.front.until(before, 1, |asked| saves(asked) && asked.code == Some(200)).await;
-        first.freeze().await;
-        let mut second = shop.second().await;
-        second.say("abort").await;
-        assert!(second.ends().await.starts_with("rolled back"));
+        let second = shop.taken_back_behind(&first).await;
         let asked = first.front.count();
         first.front.rule(|_| Fate::Pass);
         first.front.let_go();
         first.wake().await;
-        let ended = first.ends().await;
-        assert!(ended.contains(FENCED), "{ended}");
+        is_fenced(&mut first).await;
         let asked = first.front.since(asked);
         assert!(asked.iter().any(confirms) && !asked.iter().any(Asked::writes_route), "{asked:?}");
         shop.closes(0, &[&first, &second]).await;
@@ -137,16 +144,12 @@ fn frozen_with_its_raise_on_the_way_that_raise_is_refused() {
         first.front.rule(|asked| if asked.writes_route() { Fate::Held } else { Fate::Pass });
         first.say("approve").await;
         first.front.until(before, 1, Asked::writes_route).await;
-        first.freeze().await;
-        let mut second = shop.second().await;
-        second.say("abort").await;
-        assert!(second.ends().await.starts_with("rolled back"));
+        let second = shop.taken_back_behind(&first).await;
         first.front.rule(|_| Fate::Pass);
         first.front.let_go();
         first.front.until(before, 1, |asked| asked.writes_route() && asked.code.is_some()).await;
         first.wake().await;
-        let ended = first.ends().await;
-        assert!(ended.contains(FENCED), "{ended}");
+        is_fenced(&mut first).await;
         let raise = first.front.since(before).into_iter().find(Asked::writes_route);
         assert_eq!(raise.unwrap().code, Some(422));
         shop.closes(0, &[&first, &second]).await;
@@ -180,8 +183,7 @@ fn a_lowering_that_lands_before_the_other_has_the_route_stays() {
         assert!(ended.starts_with("rolled back") && ended.contains("10%"), "{ended}");
         first.front.rule(|_| Fate::Pass);
         first.wake().await;
-        let ended = first.ends().await;
-        assert!(ended.contains(FENCED), "{ended}");
+        is_fenced(&mut first).await;
         shop.closes(0, &[&first, &second]).await;
     });
 }
@@ -211,8 +213,7 @@ fn a_lowering_that_lands_when_the_other_has_the_route_is_put_right() {
         first.wake().await;
         second.tells("drifted").await;
         first.front.rule(|_| Fate::Pass);
-        let ended = first.ends().await;
-        assert!(ended.contains(FENCED), "{ended}");
+        is_fenced(&mut first).await;
         let writes = first.front.since(before).into_iter().filter(Asked::writes_route);
         let codes: Vec<_> = writes.map(|asked| asked.code).collect();
         assert_eq!(codes[..2], [Some(422), Some(200)], "{codes:?}");

@@ -102,19 +102,24 @@ async fn unless_down<T>(world: &World, story: impl Future<Output = T>) -> T {
     }
 }
 
+/// Carries a rollout out that is promoted, with somebody ready all along.
+async fn is_promoted(world: &World) {
+    unless_down(world, async {
+        let handle = world.start().await;
+        world.phase(&handle, "closing").await;
+        handle.approve("last", &"ana".parse().unwrap()).await.unwrap();
+        let finished = handle.finished().await.unwrap();
+        assert!(finished.outcome().is_promoted(), "{}", finished.outcome());
+    })
+    .await;
+}
+
 #[test]
 #[ignore = "needs a Kubernetes API server: CANARY_TEST_KUBECONFIG=… cargo test -p canary-kube -- --ignored"]
 fn promoted_in_place_stable_has_the_new_image_and_nothing_else_is_left() {
     run(async {
         let world = World::new(How::InPlace).await;
-        unless_down(&world, async {
-            let handle = world.start().await;
-            world.phase(&handle, "closing").await;
-            handle.approve("last", &"ana".parse().unwrap()).await.unwrap();
-            let finished = handle.finished().await.unwrap();
-            assert!(finished.outcome().is_promoted(), "{}", finished.outcome());
-        })
-        .await;
+        is_promoted(&world).await;
         assert_eq!(world.shop.get("web-canary").await, None);
         let mut expected = world.before.clone();
         expected["spec"]["template"]["spec"]["containers"][0]["image"] = json!("web:v2");
@@ -129,14 +134,7 @@ fn promoted_in_place_stable_has_the_new_image_and_nothing_else_is_left() {
 fn promoted_by_swap_the_canary_stays_and_the_old_one_has_no_replicas() {
     run(async {
         let world = World::new(How::Swap).await;
-        unless_down(&world, async {
-            let handle = world.start().await;
-            world.phase(&handle, "closing").await;
-            handle.approve("last", &"ana".parse().unwrap()).await.unwrap();
-            let finished = handle.finished().await.unwrap();
-            assert!(finished.outcome().is_promoted(), "{}", finished.outcome());
-        })
-        .await;
+        is_promoted(&world).await;
         let mut expected = world.before.clone();
         expected["spec"]["replicas"] = json!(0);
         assert_eq!(written(&world.shop.get("web").await.unwrap()), written(&expected));
